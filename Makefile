@@ -1,0 +1,59 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs inside this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+N ?= 5
+export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
+
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core lock clean setup models help
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup: $(READY)  ## the locked environment in .venv
+
+# The lock file carries hashes: pip refuses anything else. Our own package is installed without dependencies.
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) (about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+models: $(READY) ## the weights that demo and tests use
+	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
+
+demo: $(READY)   ## set-up, then one word problem on the embedded pair
+	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct
+	@$(BIN)/specreason solve --file examples/word_problem.txt
+
+test: models     ## set-up, then lint, types, import contracts and all tests
+	@$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory lint type
+
+lint: $(READY)   ## ruff and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+
+type: $(READY)   ## strict type check
+	@$(BIN)/basedpyright
+
+docs: $(READY)   ## the documentation as a site in site/
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/zensical build --clean
+
+bench: bench-core  ## all benchmarks
+
+bench-core: models ## accuracy, cache share and overhead of the core (N= problems)
+	@$(BIN)/python -m benchmarks.core --problems $(N)
+
+test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own environment, 4 GB)
+	@bash tests/vllm/run.sh
+
+lock:            ## renew requirements.lock (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded pyproject.toml -o requirements.lock
+
+clean:           ## everything that make created, weights included
+	rm -rf $(VENV) .venv-vllm .cache site .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,72 @@
+"""Speculative reasoning: a small model drafts the steps, the base model scores and rewrites them."""
+
+from specreason.config import (
+    EngineSettings,
+    ReasoningSettings,
+    SamplingSettings,
+    Settings,
+    load_settings,
+)
+from specreason.errors import (
+    ConfigError,
+    ContextOverflow,
+    EngineError,
+    EngineRejected,
+    EngineTimeout,
+    EngineUnavailable,
+    InputError,
+    ModelFileError,
+    SpecReasonError,
+)
+from specreason.reasoning.events import (
+    AnswerDelta,
+    CallEnded,
+    DrafterLost,
+    Event,
+    Failed,
+    Finished,
+    Started,
+    StepAccepted,
+    StepDrafted,
+    StepRejected,
+    StepRewritten,
+    StepScored,
+    ThinkingEnded,
+)
+from specreason.reasoning.result import KeptStep, Result, Tokens, fold
+from specreason.session import SpecReason
+
+__all__ = [
+    "AnswerDelta",
+    "CallEnded",
+    "ConfigError",
+    "ContextOverflow",
+    "DrafterLost",
+    "EngineError",
+    "EngineRejected",
+    "EngineSettings",
+    "EngineTimeout",
+    "EngineUnavailable",
+    "Event",
+    "Failed",
+    "Finished",
+    "InputError",
+    "KeptStep",
+    "ModelFileError",
+    "ReasoningSettings",
+    "Result",
+    "SamplingSettings",
+    "Settings",
+    "SpecReason",
+    "SpecReasonError",
+    "Started",
+    "StepAccepted",
+    "StepDrafted",
+    "StepRejected",
+    "StepRewritten",
+    "StepScored",
+    "ThinkingEnded",
+    "Tokens",
+    "fold",
+    "load_settings",
+]

@@ -1,0 +1,95 @@
+"""The reference of all settings, generated from their definitions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from specreason.config.load import env_name
+from specreason.config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting as documented: dotted key, type, default, valid range, unit, sentence, variable."""
+
+    key: str
+    type: str
+    default: str
+    range: str
+    unit: str
+    description: str
+    env: str
+
+
+def knobs(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[Knob]:
+    """Every knob, in the order of the sections."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from knobs(kind, f"{prefix}{name}.")
+            continue
+        extra: Any = field.json_schema_extra
+        yield Knob(
+            key=prefix + name,
+            type=_type_name(kind),
+            default=_default(field),
+            range=_range(field),
+            unit=str(extra["unit"]) if extra else "",
+            description=field.description or "",
+            env=env_name(prefix + name),
+        )
+
+
+def as_markdown() -> str:
+    """The configuration reference: one table a section."""
+    lines: list[str] = []
+    section = None
+    for knob in knobs():
+        head, _, leaf = knob.key.rpartition(".")
+        if head != section:
+            section = head
+            title = f"[{head}]" if head else "top level"
+            lines += ["", f"## `{title}`", "", "| key | type | default | range, unit | meaning |"]
+            lines += ["| --- | --- | --- | --- | --- |"]
+        span = ", ".join(part for part in (knob.range, knob.unit) if part)
+        kind = knob.type.replace("|", "\\|")
+        lines.append(f"| `{leaf}` | {kind} | `{knob.default}` | {span} | {knob.description} |")
+    return "\n".join(lines).strip() + "\n"
+
+
+def _type_name(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " | ".join(str(choice) for choice in get_args(kind))
+    if kind is SecretStr:
+        return "secret"
+    options = [_type_name(part) for part in get_args(kind) if part is not type(None)]
+    if get_origin(kind) is dict:
+        return "table"
+    return " | ".join(options) if options else str(getattr(kind, "__name__", kind))
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.get_default(call_default_factory=True)
+    match value:
+        case None:
+            return "unset"
+        case bool():
+            return str(value).lower()
+        case str():
+            return '"' + value.replace("\n", "\\n") + '"'
+        case _:
+            return str(value)
+
+
+def _range(field: FieldInfo) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    found = [
+        f"{sign} {value:g}" if value < 2**31 else f"{sign} 2^32"
+        for limit in field.metadata
+        for name, sign in signs.items()
+        if (value := getattr(limit, name, None)) is not None
+    ]
+    return " and ".join(found)

@@ -1,0 +1,152 @@
+"""Settings from one TOML file, the environment and flags, in rising order of authority.
+
+Each value remembers its source, so that an error can say which file, variable or flag to mend.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import cast
+
+from pydantic import BaseModel, ValidationError
+
+from specreason.config.settings import Settings
+from specreason.errors import ConfigError
+
+ENV_PREFIX = "SPECREASON_"
+ENV_NESTED = "__"
+# Read elsewhere; not settings of a run.
+ENV_OTHER = frozenset({"SPECREASON_CACHE", "SPECREASON_CONFIG"})
+DEFAULT_FILE = Path("specreason.toml")
+_TYPE_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+
+
+def load_settings(
+    file: Path | None = None,
+    flags: Mapping[str, object] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Settings:
+    """Merge the sources and check them.
+
+    `flags` maps dotted keys ("reasoning.threshold") to values; None values are skipped. `file` defaults to
+    $SPECREASON_CONFIG, then ./specreason.toml if it is there. Raises ConfigError, which names the key, the
+    value, its source and the nearest valid one.
+    """
+    env = os.environ if env is None else env
+    values: dict[str, object] = {}
+    source: dict[str, str] = {}
+
+    for key, value, origin in (*_from_file(file, env), *_from_env(env), *_from_flags(flags or {})):
+        _put(values, key, value)
+        source[key] = origin
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(error, source))) from None
+
+
+def setting_keys(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """All dotted keys that can be set, in the order in which they are documented."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from setting_keys(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def env_name(key: str) -> str:
+    """The environment variable of a dotted key: `base.url` is SPECREASON_BASE__URL."""
+    return ENV_PREFIX + key.upper().replace(".", ENV_NESTED)
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """A hint like `; did you mean 'threshold'?`, or the valid names if none is near."""
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    if not close:
+        leaves = {v.rsplit(".", 1)[-1]: v for v in valid}
+        close = [leaves[m] for m in difflib.get_close_matches(name.rsplit(".", 1)[-1], list(leaves), 1, 0.6)]
+    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
+
+
+def _from_file(file: Path | None, env: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    named = file or (Path(env["SPECREASON_CONFIG"]) if env.get("SPECREASON_CONFIG") else None)
+    path = named or DEFAULT_FILE
+    if named is None and not path.exists():
+        return
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {path} is not valid TOML: {error}") from None
+    yield from _leaves(table, "", f"in {path}")
+
+
+def _leaves(table: Mapping[str, object], prefix: str, origin: str) -> Iterator[tuple[str, object, str]]:
+    sections = {k.rsplit(".", 1)[0] for k in setting_keys() if "." in k}
+    for name, value in table.items():
+        key = prefix + name
+        if isinstance(value, dict) and key in sections:
+            yield from _leaves(cast("dict[str, object]", value), f"{key}.", origin)
+        else:
+            yield key, value, origin
+
+
+def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    known = {env_name(key): key for key in setting_keys()}
+    for name, value in sorted(env.items()):
+        if not name.startswith(ENV_PREFIX) or name in ENV_OTHER:
+            continue
+        if name not in known:
+            raise ConfigError(f"unknown environment variable {name}; {nearest(name, list(known))}")
+        # Tables (extra_body, headers) are written as TOML inline tables.
+        yield known[name], _inline_table(name, value) if value.startswith("{") else value, f"from {name}"
+
+
+def _inline_table(name: str, value: str) -> object:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} is not a TOML inline table such as {{a = 1}}: {error}") from None
+
+
+def _from_flags(flags: Mapping[str, object]) -> Iterator[tuple[str, object, str]]:
+    for key, value in flags.items():
+        if value is not None:
+            yield key, value, f"from --{key.rsplit('.', 1)[-1].replace('_', '-')}"
+
+
+def _put(values: dict[str, object], key: str, value: object) -> None:
+    *sections, leaf = key.split(".")
+    for name in sections:
+        inner = values.setdefault(name, {})
+        values = cast("dict[str, object]", inner)
+    values[leaf] = value
+
+
+def _explain(error: ValidationError, source: Mapping[str, str]) -> Iterator[str]:
+    for problem in error.errors(include_input=True, include_url=False):
+        location = [str(part) for part in problem["loc"] if part not in {"function-plain"}]
+        key = next((k for k in (".".join(location[:n]) for n in (2, 1)) if k in source), ".".join(location))
+        origin = source.get(key, "")
+        if problem["type"] == "extra_forbidden":
+            yield f"unknown setting '{key}' {origin}; {nearest(key, list(setting_keys()))}".replace(" ;", ";")
+        else:
+            value = "(hidden)" if _is_secret(key) else repr(problem.get("input"))
+            yield f"setting '{key}' {origin} is {value}: {_expected(problem['type'], problem['msg'])}"
+
+
+def _is_secret(key: str) -> bool:
+    return key.rsplit(".", 1)[-1] in {"api_key", "headers"}
+
+
+def _expected(kind: str, message: str) -> str:
+    name = kind.removesuffix("_parsing").removesuffix("_type")
+    return (
+        f"it must be {_TYPE_NAMES[name]}"
+        if name in _TYPE_NAMES
+        else message.replace("Input should", "it must")
+    )

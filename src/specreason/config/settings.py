@@ -1,0 +1,190 @@
+"""The settings: every knob once, with its default, range, unit and one sentence.
+
+The documentation page and `specreason config --explain` are generated from these fields, so the
+description of a field is the only place where a knob is explained.
+"""
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
+from pydantic.fields import FieldInfo
+
+Scheme = Literal["specreason", "base", "small"]
+Unit = Literal["tokens", "seconds", "steps", "score", "attempts", "threads", "layers", "requests"]
+
+
+def _knob(
+    description: str,
+    *,
+    unit: Unit | None = None,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+) -> FieldInfo:
+    extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
+    return cast(
+        "FieldInfo", Field(description=description, json_schema_extra=extra, ge=ge, gt=gt, le=le, lt=lt)
+    )
+
+
+class _Section(BaseModel):
+    # `extra=forbid`: a misspelt key must be an error, never a silent default.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class EngineSettings(_Section):
+    """Where one model lives: inside this process (no `url`) or behind an OpenAI-compatible endpoint."""
+
+    model: Annotated[
+        str,
+        _knob(
+            "Embedded: a name of `specreason models list` or the path of a GGUF file. "
+            "Endpoint: the model's name there; empty takes the only one it serves."
+        ),
+    ] = ""
+    url: Annotated[
+        str | None,
+        _knob("Base URL of the endpoint, for example http://127.0.0.1:8000/v1; unset means embedded."),
+    ] = None
+    dialect: Annotated[
+        Literal["auto", "vllm", "sglang", "llama-server", "generic"],
+        _knob("Which server answers at `url`; auto asks it."),
+    ] = "auto"
+    api_key: Annotated[
+        SecretStr | None, _knob("Bearer token for the endpoint; best set through the environment.")
+    ] = None
+    chat_template: Annotated[
+        str,
+        _knob(
+            "auto takes the engine's own template; else `chatml`, or the path of a Jinja file, "
+            "tokenizer_config.json or model folder."
+        ),
+    ] = "auto"
+    template_kwargs: Annotated[
+        dict[str, Any], _knob("Extra variables for the chat template, for example {enable_thinking = true}.")
+    ] = Field(default_factory=dict)
+    thinking: Annotated[
+        Literal["auto", "on", "off"],
+        _knob("Whether the model thinks inside a thinking block; auto looks at its template and tokens."),
+    ] = "auto"
+    think_open: Annotated[str, _knob("Text that opens the thinking block.")] = "<think>"
+    think_close: Annotated[str, _knob("Text that closes the thinking block.")] = "</think>"
+    context: Annotated[
+        int | None,
+        _knob(
+            "Context per conversation; unset takes what the engine tells (embedded: 8192).",
+            unit="tokens",
+            ge=256,
+        ),
+    ] = None
+    parallel: Annotated[
+        int, _knob("Embedded only: conversations that keep their own cache.", unit="requests", ge=1, le=64)
+    ] = 1
+    threads: Annotated[
+        int | None, _knob("Embedded only: threads; unset takes the physical cores.", unit="threads", ge=1)
+    ] = None
+    gpu_layers: Annotated[
+        int, _knob("Embedded only: layers put on a GPU; -1 puts all there that fit.", unit="layers", ge=-1)
+    ] = -1
+    connect_timeout: Annotated[float, _knob("Longest wait for a connection.", unit="seconds", gt=0)] = 5.0
+    silence_timeout: Annotated[
+        float,
+        _knob("Longest silence of the engine, before the first token or between two.", unit="seconds", gt=0),
+    ] = 120.0
+    attempts: Annotated[
+        int,
+        _knob(
+            "Tries of a call that failed before its first token (no connection, 408, 429, 5xx).",
+            unit="attempts",
+            ge=1,
+            le=20,
+        ),
+    ] = 3
+    extra_body: Annotated[
+        dict[str, Any], _knob("Fields added to every completion request, for example {priority = 1}.")
+    ] = Field(default_factory=dict)
+    headers: Annotated[dict[str, SecretStr], _knob("Headers added to every request.")] = Field(
+        default_factory=dict
+    )
+
+
+class ReasoningSettings(_Section):
+    """The method: who writes, what stands, when thinking ends."""
+
+    scheme: Annotated[
+        Scheme, _knob("specreason drafts and judges; base and small let one model write everything.")
+    ] = "specreason"
+    threshold: Annotated[
+        float, _knob("A draft stands if its score is at least this (paper: 7).", unit="score", ge=0, le=9)
+    ] = 7.0
+    first_n_base_steps: Annotated[
+        int, _knob("The base model writes this many steps before the first draft.", unit="steps", ge=0)
+    ] = 0
+    token_budget: Annotated[
+        int, _knob("Thinking is closed after this many tokens (paper: 8192).", unit="tokens", ge=1)
+    ] = 8192
+    budget_counts: Annotated[
+        Literal["kept", "generated"],
+        _knob("Whether discarded drafts count against the budget: kept does not count them, generated does."),
+    ] = "kept"
+    max_step_tokens: Annotated[
+        int, _knob("A step is cut after this many tokens (paper: 512).", unit="tokens", ge=1)
+    ] = 512
+    step_delimiter: Annotated[str, _knob("A step ends with the token that completes this text.")] = "\n\n"
+    end_on_answer: Annotated[
+        bool, _knob("A kept step that states the answer (a boxed answer) ends thinking.")
+    ] = True
+    answer_by: Annotated[Literal["base", "small"], _knob("Who writes the answer after thinking.")] = "base"
+    answer_tokens: Annotated[
+        int, _knob("Longest answer after thinking; not part of the budget.", unit="tokens", ge=1)
+    ] = 1024
+    judge_method: Annotated[
+        Literal["greedy", "expected"],
+        _knob("greedy takes the likeliest token (no digit: rejected); expected the mean over the digits."),
+    ] = "greedy"
+    judge_prompt: Annotated[
+        Literal["auto", "paper", "inline"],
+        _knob(
+            "paper asks in a new user turn; inline asks in a few tokens inside the assistant's turn; "
+            "auto is inline on embedded engines, where prefill is dear, else paper."
+        ),
+    ] = "auto"
+    instruction: Annotated[
+        str,
+        _knob(
+            "Added after the problem. auto: paragraphs and a boxed answer for instruct models, "
+            "the boxed answer alone for thinking models; empty adds nothing."
+        ),
+    ] = "auto"
+
+
+class SamplingSettings(_Section):
+    """How tokens are drawn, for drafts, rewrites and answers alike; scores are always greedy."""
+
+    temperature: Annotated[float, _knob("0 is greedy (paper: 0.6).", ge=0, le=2)] = 0.6
+    top_p: Annotated[float, _knob("Nucleus (paper: 0.95).", gt=0, le=1)] = 0.95
+    seed: Annotated[
+        int | None, _knob("Same seed and deterministic engines: same events.", ge=0, lt=2**32)
+    ] = None
+
+
+class Settings(_Section):
+    """Everything that can be set, in the sections of the TOML file."""
+
+    pair: Annotated[
+        str | None,
+        _knob("A named pair of `specreason models list`; fills in the models that base and small leave out."),
+    ] = None
+    base: Annotated[EngineSettings, Field(description="The base model.")] = Field(
+        default_factory=EngineSettings
+    )
+    small: Annotated[EngineSettings, Field(description="The small model.")] = Field(
+        default_factory=EngineSettings
+    )
+    reasoning: Annotated[ReasoningSettings, Field(description="The method.")] = Field(
+        default_factory=ReasoningSettings
+    )
+    sampling: Annotated[SamplingSettings, Field(description="How tokens are drawn.")] = Field(
+        default_factory=SamplingSettings
+    )

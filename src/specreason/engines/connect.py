@@ -1,0 +1,208 @@
+"""Connecting to a model: find out what an endpoint is and what it can do, once, then believe the probe."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+
+from specreason.config import EngineSettings
+from specreason.engines.dialects import DIALECTS, GENERIC, Dialect, Json, Route, recognise
+from specreason.engines.http import Endpoint, HttpEngine, fingerprint
+from specreason.engines.protocol import Capabilities, Prompt, Sampling
+from specreason.engines.templates import Template, load_template
+from specreason.engines.transport import Transport
+from specreason.errors import ConfigError, EngineRejected
+
+_MODELS = Route("/v1/models", dict[str, Any])
+# Assumed where neither the endpoint nor the settings say; small enough to be true of any current model.
+_ASSUMED_CONTEXT = 4096
+# Tokenizers that split this alike are alike: words, digits, operators, scripts, thinking tags.
+_PROBE_TEXT = (
+    "First, 12345.678 + 90 = \\frac{3}{4}; café naïve 東京 Привет 🦊\n\nTherefore\tx² ≤ y <think>so</think>"
+)
+
+
+async def connect(
+    name: str,
+    settings: EngineSettings,
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    on_close: Callable[[], Awaitable[None]] | None = None,
+) -> HttpEngine:
+    """The engine behind `settings.url`, probed.
+
+    Raises EngineUnavailable or EngineTimeout if nothing answers, EngineRejected if what answers is not a
+    completions API or does not serve the model, ConfigError if a chat template must be named.
+    """
+    http = Transport(name, settings, transport)
+    try:
+        return await _probed(name, settings, http, on_close)
+    except BaseException:
+        await http.aclose()
+        raise
+
+
+async def _probed(
+    name: str, settings: EngineSettings, http: Transport, on_close: Callable[[], Awaitable[None]] | None
+) -> HttpEngine:
+    listing = await _listing(http, settings)
+    dialect = recognise(listing) if settings.dialect == "auto" else DIALECTS[settings.dialect]
+    entry = _entry(name, settings, listing, http.root)
+    model = str(entry.get("id") or settings.model)
+    properties: Json = await http.ask(dialect.properties) if dialect.properties else {}
+    bos = await _bos(http, dialect, properties)
+    endpoint = Endpoint(
+        dialect=dialect,
+        model=model,
+        context_length=_context(settings, dialect, entry, properties),
+        capabilities=Capabilities(own_template=bool(dialect.render)),
+        vocabulary="",
+        bos=bos,
+        slots=int(properties.get("total_slots") or 0),
+        template=await _template(name, settings, http, dialect),
+    )
+    tokens = await _probe_tokens(http, dialect, model)
+    capabilities = replace(endpoint.capabilities, tokenize=tokens is not None)
+    if tokens:
+        endpoint = replace(endpoint, vocabulary=fingerprint(tokens))
+    engine = HttpEngine(http, settings, replace(endpoint, capabilities=capabilities), on_close)
+    return await _with_seen_capabilities(engine, dialect, tokens)
+
+
+async def _with_seen_capabilities(
+    engine: HttpEngine, dialect: Dialect, tokens: list[int] | None
+) -> HttpEngine:
+    """One token from a known prompt, by token ids if the endpoint takes them, shows most of the rest."""
+    capabilities = replace(
+        engine.capabilities, token_prompts=tokens is not None, first_token_logprobs=dialect.max_logprobs
+    )
+    text = "Two and two is"
+    while True:
+        trial = engine.with_capabilities(capabilities)
+        segment = await trial.tokenize(text)
+        prompt = Prompt().plus(segment)
+        try:
+            call = trial.generate(prompt, sampling=Sampling(), max_tokens=2)
+            pieces = [piece async for piece in call]
+            told = await trial.next_token_logprobs(prompt, candidates=("1", "2"))
+            break
+        except EngineRejected:
+            # Most servers refuse what they do not know; step down to what every one of them takes.
+            if capabilities.token_prompts:
+                capabilities = replace(capabilities, token_prompts=False)
+            elif capabilities.first_token_logprobs:
+                capabilities = replace(capabilities, first_token_logprobs=0)
+            else:
+                raise
+    taken = segment.ids is not None and call.usage.prompt_tokens == len(segment.ids)
+    return engine.with_capabilities(
+        replace(
+            capabilities,
+            token_prompts=taken,
+            token_ids_back=bool(pieces) and all(piece.ids for piece in pieces),
+            cached_tokens=told.usage.cached_tokens is not None,
+            first_token_logprobs=min(capabilities.first_token_logprobs, len(told.logprobs)),
+        )
+    )
+
+
+async def probe_cancellation(engine: HttpEngine) -> bool | None:
+    """Whether leaving a stream stops the server's work, by the server's own count of running requests.
+
+    None if the server gives no such count.
+    """
+
+    before = await engine.running_requests()
+    if before is None:
+        return None
+    prompt = Prompt().plus(await engine.tokenize("Count: one, two, three,"))
+    call = engine.generate(
+        prompt, sampling=Sampling(temperature=1.0), max_tokens=min(2048, engine.context_length // 2)
+    )
+    try:
+        await anext(call, None)
+    finally:
+        await call.aclose()
+    for _ in range(20):
+        if (await engine.running_requests() or 0) <= before:
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+async def _listing(http: Transport, settings: EngineSettings) -> Json:
+    try:
+        return await http.ask(_MODELS)
+    except EngineRejected:
+        # A bare completions endpoint lists nothing; then the model and the dialect must be told.
+        if settings.model and settings.dialect != "auto":
+            return {"data": []}
+        raise
+
+
+def _entry(name: str, settings: EngineSettings, listing: Json, root: str) -> Json:
+    entries: list[Json] = list(listing.get("data") or ())
+    served = [str(entry.get("id")) for entry in entries]
+    if settings.model and served:
+        for entry in entries:
+            if settings.model in {entry.get("id"), *(entry.get("aliases") or ())}:
+                return entry
+        raise EngineRejected(
+            f"{root} does not serve '{settings.model}' (setting '{name}.model'); it serves: "
+            + ", ".join(served),
+            engine=name,
+        )
+    if not settings.model and len(served) != 1:
+        raise ConfigError(
+            f"set '{name}.model' to a model that {root} serves: {', '.join(served) or 'it lists none'}"
+        )
+    return entries[0] if entries else {"id": settings.model}
+
+
+def _context(settings: EngineSettings, dialect: Dialect, entry: Json, properties: Json) -> int:
+    slot: Json = properties.get("default_generation_settings") or {}
+    told = slot.get("n_ctx") or dialect.context(entry)
+    if told and settings.context:
+        return min(int(told), settings.context)
+    return int(told or settings.context or _ASSUMED_CONTEXT)
+
+
+async def _bos(http: Transport, dialect: Dialect, properties: Json) -> str:
+    """The token that the server itself would put before a text prompt, if any."""
+    token = str(properties.get("bos_token") or "")
+    if not token or dialect.tokenize is None:
+        return ""
+    with_bos = Route(dialect.tokenize.path, dialect.tokenize.read, _only_what_is_added)
+    added = await http.ask(with_bos)
+    return token if added else ""
+
+
+def _only_what_is_added(*_: object) -> dict[str, Any]:
+    return {"content": "", "add_special": True}
+
+
+async def _template(
+    name: str, settings: EngineSettings, http: Transport, dialect: Dialect
+) -> Template | None:
+    setting = f"{name}.chat_template"
+    if settings.chat_template != "auto":
+        return load_template(settings.chat_template, setting)
+    if dialect.model_path is None:
+        return None
+    # The server does not render for us, but says where its model lies; it may lie within reach.
+    where = await http.ask(dialect.model_path)
+    try:
+        return load_template(where, setting)
+    except ConfigError:
+        return None
+
+
+async def _probe_tokens(http: Transport, dialect: Dialect, model: str) -> list[int] | None:
+    if dialect is GENERIC or dialect.tokenize is None:
+        return None
+    try:
+        return await http.ask(dialect.tokenize, _PROBE_TEXT, model, True)
+    except EngineRejected:
+        return None

@@ -1,0 +1,238 @@
+"""How the servers of the completions API differ: one table a server, no branches elsewhere.
+
+Sources: the servers' own documentation and sources; docs/engines.md says for each line what was seen on a
+live server. All of them take `prompt` as text, most as token ids too, on POST /v1/completions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+# ---------------------------------------------------------------- readers shared by several servers
+
+
+def inner(reply: Json, key: str) -> Json:
+    """The object under `key`; an empty one where it is missing or null."""
+    return reply.get(key) or {}
+
+
+def _usage_cached(chunk: Json) -> int | None:
+    details = inner(chunk, "usage").get("prompt_tokens_details")
+    # vLLM omits the details without --enable-prompt-tokens-details.
+    return None if details is None else int(details.get("cached_tokens") or 0)
+
+
+def _metric_sum(*names: str) -> Callable[[str], int]:
+    """Sum of the samples of a Prometheus gauge, whatever its labels."""
+
+    def read(page: str) -> int:
+        total = 0.0
+        for line in page.splitlines():
+            if line.startswith(names) and line[len(line.split("{")[0].split(" ")[0]) :][:1] in {"{", " "}:
+                total += float(line.rsplit(" ", 1)[-1])
+        return int(total)
+
+    return read
+
+
+def _prompt_body(text: str, model: str, _control: bool) -> dict[str, Any]:
+    return {"model": model, "prompt": text, "add_special_tokens": False}
+
+
+def _tokens(reply: Json) -> list[int]:
+    return list(reply["tokens"])
+
+
+def _prompt(reply: Json) -> str:
+    return str(reply["prompt"])
+
+
+def _whole(reply: Json) -> Json:
+    return reply
+
+
+def _max_model_len(entry: Json) -> int | None:
+    return entry.get("max_model_len")
+
+
+def _token_ids(choice: Json) -> Sequence[int] | None:
+    return choice.get("token_ids")
+
+
+def _nothing(_: Json) -> None:
+    return None
+
+
+def _no_timings(_: Json) -> tuple[None, None]:
+    return (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A side request: where it goes, what is sent, how the reply is read."""
+
+    path: str
+    read: Callable[[Any], Any]
+    body: Callable[[Any, str, Any], dict[str, Any]] | None = None  # (content, model, option); None: GET
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One server's way of speaking the completions API."""
+
+    name: str
+    owned_by: str = ""  # what /v1/models says, by which a server is recognised
+    # Added to every completion request.
+    body: Json = field(default_factory=dict[str, Any])
+    # Added to a streamed request's headers.
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    session_field: str = ""  # takes the number of a cache slot
+    logprobs_for_ids: bool = False  # token ids come with log-probabilities only
+    max_logprobs: int = 5
+    candidates_field: str = ""  # takes token ids whose log-probabilities are always told
+    # From one streamed chunk: ids of its tokens, cached prompt tokens, timings in seconds.
+    read_ids: Callable[[Json], Sequence[int] | None] = _nothing
+    read_cached: Callable[[Json], int | None] = _nothing
+    read_timings: Callable[[Json], tuple[float | None, float | None]] = _no_timings
+    context: Callable[[Json], int | None] = _nothing  # from the entry in /v1/models
+    tokenize: Route | None = None
+    reads_control_as_text: bool = False  # `tokenize` can be told to take control tokens as text
+    render: tuple[Route, ...] = ()  # messages in, the rendered prompt out; each reads what the last gave
+    properties: Route | None = None  # tells total_slots, context and the BOS token
+    running: Route | None = None  # how many requests the server works on now
+    model_path: Route | None = None  # where the server took the model (and its template) from
+
+
+# ---------------------------------------------------------------- llama-server (also the embedded engine)
+
+
+def _llama_ids(choice: Json) -> Sequence[int] | None:
+    """Ids of a chunk; None where its text holds bytes of earlier tokens that were never streamed.
+
+    The server keeps back the ids of tokens that end inside a UTF-8 character.
+    """
+    content: Sequence[Json] = inner(choice, "logprobs").get("content") or ()
+    spelled = b"".join(bytes(token.get("bytes") or ()) for token in content)
+    return [token["id"] for token in content] if spelled == choice["text"].encode() else None
+
+
+def _llama_cached(chunk: Json) -> int | None:
+    return inner(chunk, "timings").get("cache_n")
+
+
+def _llama_timings(chunk: Json) -> tuple[float | None, float | None]:
+    timings = inner(chunk, "timings")
+    prompt_ms: float | None = timings.get("prompt_ms")
+    predicted_ms: float | None = timings.get("predicted_ms")
+    return (
+        None if prompt_ms is None else prompt_ms / 1000,
+        None if predicted_ms is None else predicted_ms / 1000,
+    )
+
+
+def _llama_tokenize_body(text: str, _model: str, control: bool) -> dict[str, Any]:
+    return {"content": text, "add_special": False, "parse_special": control}
+
+
+def _llama_render_body(messages: Sequence[Json], _model: str, options: Json) -> dict[str, Any]:
+    return {"messages": messages, "add_generation_prompt": True, "chat_template_kwargs": options}
+
+
+def _llama_context(entry: Json) -> int | None:
+    return inner(entry, "meta").get("n_ctx")
+
+
+def _llama_running(slots: Sequence[Json]) -> int:
+    return sum(bool(slot["is_processing"]) for slot in slots)
+
+
+LLAMA_SERVER = Dialect(
+    name="llama-server",
+    owned_by="llamacpp",
+    body={"cache_prompt": True, "timings_per_token": True},
+    # The server closes the connection after a stream without saying so.
+    headers={"Connection": "close"},
+    session_field="id_slot",
+    logprobs_for_ids=True,
+    max_logprobs=40,
+    read_ids=_llama_ids,
+    read_cached=_llama_cached,
+    read_timings=_llama_timings,
+    context=_llama_context,
+    tokenize=Route("/tokenize", _tokens, _llama_tokenize_body),
+    reads_control_as_text=True,
+    render=(Route("/apply-template", _prompt, _llama_render_body),),
+    properties=Route("/props", _whole),
+    running=Route("/slots", _llama_running),
+)
+
+# ---------------------------------------------------------------- vLLM
+
+
+def _vllm_render_body(messages: Sequence[Json], model: str, options: Json) -> dict[str, Any]:
+    return {
+        "model": model,
+        "messages": messages,
+        "add_generation_prompt": True,
+        "add_special_tokens": False,
+        "chat_template_kwargs": options,
+    }
+
+
+def _vllm_detokenize_body(tokens: Sequence[int], model: str, _options: Json) -> dict[str, Any]:
+    return {"model": model, "tokens": tokens}
+
+
+VLLM = Dialect(
+    name="vllm",
+    owned_by="vllm",
+    # Control tokens stay visible, or a closing tag that is one would vanish from the text.
+    # Log-probabilities are keyed by token id, since tokens of equal text would hide one another.
+    body={"return_token_ids": True, "skip_special_tokens": False, "return_tokens_as_token_ids": True},
+    max_logprobs=20,
+    candidates_field="logprob_token_ids",
+    read_ids=_token_ids,
+    read_cached=_usage_cached,
+    context=_max_model_len,
+    tokenize=Route("/tokenize", _tokens, _prompt_body),
+    render=(
+        Route("/tokenize", _tokens, _vllm_render_body),
+        Route("/detokenize", _prompt, _vllm_detokenize_body),
+    ),
+    running=Route("/metrics", _metric_sum("vllm:num_requests_running")),
+)
+
+# ---------------------------------------------------------------- SGLang
+
+
+def _model_path(reply: Json) -> str:
+    return str(reply["model_path"])
+
+
+SGLANG = Dialect(
+    name="sglang",
+    owned_by="sglang",
+    body={"return_token_ids": True, "skip_special_tokens": False},
+    max_logprobs=20,
+    read_ids=_token_ids,
+    read_cached=_usage_cached,
+    context=_max_model_len,
+    tokenize=Route("/tokenize", _tokens, _prompt_body),
+    running=Route("/metrics", _metric_sum("sglang:num_running_reqs")),
+    model_path=Route("/get_model_info", _model_path),
+)
+
+# ---------------------------------------------------------------- anything else: text in, text out
+
+GENERIC = Dialect(name="generic", read_cached=_usage_cached)
+
+DIALECTS: Mapping[str, Dialect] = {d.name: d for d in (VLLM, SGLANG, LLAMA_SERVER, GENERIC)}
+
+
+def recognise(models: Json) -> Dialect:
+    """The dialect of a server, from its reply to GET /v1/models."""
+    owners = {str(entry.get("owned_by", "")) for entry in models.get("data", [])}
+    return next((d for d in DIALECTS.values() if d.owned_by and d.owned_by in owners), GENERIC)

@@ -1,0 +1,90 @@
+"""llama.cpp inside this process: the default where no server is running.
+
+The xllamacpp wheel starts llama.cpp's own HTTP server on a free loopback port, with a key that only this
+process knows; so the embedded engine is the HTTP engine, speaking the llama-server dialect.
+"""
+
+import asyncio
+import importlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from specreason.config import EngineSettings
+from specreason.engines.connect import connect
+from specreason.engines.http import HttpEngine
+from specreason.errors import ConfigError, EngineUnavailable
+
+DEFAULT_CONTEXT = 8192
+
+
+async def load(name: str, weights: Path, model: str, settings: EngineSettings) -> HttpEngine:
+    """Load a GGUF file and connect to it; `model` is the name that it goes by.
+
+    Loading holds the interpreter (about a second a gigabyte): do it before the event loop serves anyone.
+    Raises ConfigError if the `embedded` extra is not installed, EngineUnavailable if the file cannot be
+    loaded.
+    """
+    key = secrets.token_urlsafe(16)
+    server = [await asyncio.to_thread(_start, name, weights, model, key, settings)]
+    url = str(server[0].listening_address)
+
+    async def unload() -> None:
+        # Dropping the last reference stops the server, which waits for its threads.
+        await asyncio.to_thread(server.clear)
+
+    try:
+        remote = settings.model_copy(
+            update={"url": url, "model": model, "dialect": "llama-server", "api_key": SecretStr(key)}
+        )
+        return await connect(name, remote, on_close=unload)
+    except BaseException:
+        await unload()
+        raise
+
+
+def _start(name: str, weights: Path, model: str, key: str, settings: EngineSettings) -> Any:
+    try:
+        xllamacpp: Any = importlib.import_module("xllamacpp")  # an extra
+    except ImportError:
+        raise ConfigError(
+            f"'{name}' has no url, so its model would run in this process, which needs: "
+            "pip install 'specreason[embedded]'"
+        ) from None
+    params: Any = xllamacpp.CommonParams()
+    params.model.path = str(weights)
+    params.model_alias = {model}
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [key]
+    params.ui = False
+    params.n_parallel = settings.parallel
+    params.n_ctx = (settings.context or DEFAULT_CONTEXT) * settings.parallel
+    threads = settings.threads or physical_cores()
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    params.n_gpu_layers = settings.gpu_layers
+    params.endpoint_slots = True
+    params.endpoint_props = True
+    params.endpoint_metrics = True
+    params.verbosity = 0
+    params.warmup = False
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise EngineUnavailable(f"{weights} could not be loaded: {error}", engine=name) from None
+
+
+def physical_cores() -> int:
+    """Cores that this process may use; llama.cpp gains nothing from hyper-threads."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    siblings: set[str] = set()
+    for cpu in allowed:
+        try:
+            siblings.add(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text())
+        except OSError:
+            siblings.add(str(cpu))
+    return max(1, len(siblings))

@@ -1,0 +1,207 @@
+"""What happens while a problem is solved. Everyone listens, nobody reaches in.
+
+`at` is seconds since the start. Events are frozen and are written to traces as they stand, one JSON object a
+line (`TRACE_VERSION`; docs/trace.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from specreason.engines.protocol import Finish
+from specreason.reasoning.chain import Role
+from specreason.reasoning.judge import Method
+from specreason.reasoning.steps import End
+
+TRACE_VERSION = 1
+
+Phase = Literal["draft", "score", "rewrite", "base", "answer"]
+"""What a call was for; `base` is a step that the base model wrote without a draft before it."""
+
+Ended = Literal["closed", "stopped", "answer", "budget", "context", "repetition"]
+"""Why thinking ended: the model closed its block, stopped, stated the answer; we closed it for the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run begins. `settings` are those of the method and of sampling."""
+
+    at: float
+    scheme: str
+    models: Mapping[Role, str]
+    thinking: bool
+    problem: str
+    settings: Mapping[str, Any]
+    version: str
+    trace_version: int = TRACE_VERSION
+    event: Literal["started"] = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class StepDrafted:
+    """The small model wrote a step. `tokens` generated, `seconds` waited for it."""
+
+    at: float
+    index: int
+    text: str
+    tokens: int
+    seconds: float
+    end: End
+    event: Literal["step_drafted"] = "step_drafted"
+
+
+@dataclass(frozen=True, slots=True)
+class StepScored:
+    """The base model scored a draft; see `judge.Score`."""
+
+    at: float
+    index: int
+    value: float | None
+    method: Method
+    coverage: float
+    digits: Mapping[str, float]
+    seconds: float
+    event: Literal["step_scored"] = "step_scored"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRejected:
+    """A draft was discarded. `reason`: score, unscorable, repetition, or a policy's own."""
+
+    at: float
+    index: int
+    reason: str
+    tokens: int
+    event: Literal["step_rejected"] = "step_rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRewritten:
+    """The base model wrote a step in place of a rejected draft."""
+
+    at: float
+    index: int
+    text: str
+    tokens: int
+    seconds: float
+    end: End
+    event: Literal["step_rewritten"] = "step_rewritten"
+
+
+@dataclass(frozen=True, slots=True)
+class StepAccepted:
+    """A step is kept: the one event of every step of the chain. `seconds`: what its author needed."""
+
+    at: float
+    index: int
+    author: Role
+    text: str
+    tokens: int
+    seconds: float
+    end: End
+    event: Literal["step_accepted"] = "step_accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """One engine call is over.
+
+    `delivered_tokens` went into steps or the answer; what was generated beyond them is lost. None: the
+    engine does not say.
+    """
+
+    at: float
+    role: Role
+    phase: Phase
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    generated_tokens: int
+    delivered_tokens: int
+    seconds: float
+    prefill_s: float | None
+    decode_s: float | None
+    finish: Finish
+    event: Literal["call_ended"] = "call_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class DrafterLost:
+    """The small model failed; the base model goes on alone."""
+
+    at: float
+    reason: str
+    event: Literal["drafter_lost"] = "drafter_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingEnded:
+    """The chain is complete."""
+
+    at: float
+    reason: Ended
+    steps: int
+    tokens: int
+    event: Literal["thinking_ended"] = "thinking_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDelta:
+    """More of the answer."""
+
+    at: float
+    text: str
+    event: Literal["answer_delta"] = "answer_delta"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over. `answer`: what the text states, None if it states nothing."""
+
+    at: float
+    answer: str | None
+    event: Literal["finished"] = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The run broke off; the error is raised after this event."""
+
+    at: float
+    error: str
+    message: str
+    event: Literal["failed"] = "failed"
+
+
+Event = (
+    Started
+    | StepDrafted
+    | StepScored
+    | StepRejected
+    | StepRewritten
+    | StepAccepted
+    | CallEnded
+    | DrafterLost
+    | ThinkingEnded
+    | AnswerDelta
+    | Finished
+    | Failed
+)
+
+_adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+
+def to_json(event: Event) -> str:
+    """One line of a trace, without the line break."""
+    return _adapter.dump_json(event).decode()
+
+
+def from_json(line: str | bytes) -> Event:
+    """The event of a line of a trace. Raises pydantic.ValidationError if it is none."""
+    return _adapter.validate_json(line)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a line of a trace."""
+    return _adapter.json_schema()

@@ -1,0 +1,349 @@
+"""One problem from question to answer: who writes, what stands, when thinking ends. Yields events."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from specreason.config import ReasoningSettings
+from specreason.engines.chat_format import OpenTurn
+from specreason.engines.protocol import Engine, Sampling, Segment
+from specreason.errors import ContextOverflow, EngineError
+from specreason.reasoning.answering import Answerer, write_answer
+from specreason.reasoning.answers import boxed_answer, stated_answer
+from specreason.reasoning.chain import Chain, Role, check_chain, read_by
+from specreason.reasoning.events import (
+    AnswerDelta,
+    CallEnded,
+    DrafterLost,
+    Ended,
+    Event,
+    Failed,
+    Finished,
+    Phase,
+    StepAccepted,
+    StepDrafted,
+    StepRejected,
+    StepRewritten,
+    StepScored,
+    ThinkingEnded,
+)
+from specreason.reasoning.judge import Score
+from specreason.reasoning.policies.contract import (
+    Boundary,
+    Known,
+    More,
+    Policy,
+    Reject,
+    Signal,
+    Situation,
+)
+from specreason.reasoning.policies.single import SinglePolicy
+from specreason.reasoning.schedule import Checked, Drafted, Hold, Schedule, Verified
+from specreason.reasoning.steps import Step
+from specreason.reasoning.writer import StepShape, Writer, stopwatch
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that one run needs. `turns`: each model's prompt, its turn opened. `judge_tokens`: room kept."""
+
+    turns: Mapping[Role, OpenTurn]
+    engines: Mapping[Role, Engine]
+    policy: Policy
+    schedule: Schedule
+    settings: ReasoningSettings
+    sampling: Sampling
+    think_close: Mapping[Role, str]
+    session: str
+    judge_tokens: int = 0
+
+
+class Loop:
+    """The state of one run, and the `Speculation` that its schedule puts in order."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._policy = run.policy
+        self._clock = stopwatch()
+        self._calls: list[CallEnded] = []  # waiting to be told
+        self._chain = Chain({role: turn.prompt for role, turn in run.turns.items()})
+        self._texts: list[str] = []
+        self._verdicts: tuple[bool, ...] = ()
+        self._discarded = 0
+        self._ended: Ended | None = None
+        self._lost: EngineError | None = None
+        self._extended: tuple[Chain, Step, Chain] | None = None
+        self._limited_by: Ended
+        self._limit, self._limited_by = self._thinking_limit()
+        self._writers: dict[Role, Writer] = {
+            role: Writer(
+                role=role,
+                engine=engine,
+                shape=self._shape(role),
+                sampling=run.sampling,
+                session=run.session,
+                on_call=self._calls.append,
+            )
+            for role, engine in run.engines.items()
+        }
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Think, then answer. Raises EngineError after a `Failed` event if the run cannot go on."""
+        try:
+            async with aclosing(self._think()) as thinking:
+                async for event in thinking:
+                    yield event
+            yield ThinkingEnded(
+                self._clock(), self._ended or "stopped", self._chain.length, self._chain.tokens
+            )
+            async with aclosing(self._answer()) as answering:
+                async for event in answering:
+                    yield event
+        except EngineError as error:
+            for event in self._told_calls():
+                yield event
+            yield Failed(self._clock(), type(error).__name__, str(error))
+            raise
+        finally:
+            for writer in self._writers.values():
+                await writer.hold()
+
+    # ------------------------------------------------------------ thinking
+
+    async def _think(self) -> AsyncGenerator[Event, None]:
+        while self._ended is None:
+            if await self._author(self._chain) == "base":
+                async for event in self._base_step("base"):
+                    yield event
+                continue
+            async with aclosing(self._run.schedule(self, self._chain)) as checked_drafts:
+                async for checked in checked_drafts:
+                    async for event in self._decided(checked):
+                        yield event
+                    if self._ended is not None:
+                        break
+            if self._lost is not None:
+                yield DrafterLost(self._clock(), str(self._lost))
+                self._lost = None
+        for writer in self._writers.values():
+            await writer.hold()
+        for event in self._told_calls():
+            yield event
+
+    async def _decided(self, checked: Checked) -> AsyncGenerator[Event, None]:
+        """Tell of a draft and its verdict; a rejected one is rewritten at once."""
+        step, index, verdict = checked.drafted.step, self._chain.length, checked.verified.verdict
+        for event in self._told_calls():
+            yield event
+        yield StepDrafted(self._clock(), index, step.text, step.tokens, checked.drafted.seconds, step.end)
+        for signal in checked.verified.known.values.values():
+            if isinstance(signal, Score):
+                for event in self._scored(signal, index):
+                    yield event
+        if isinstance(verdict, Reject):
+            self._verdicts = (*self._verdicts, False)
+            self._discarded += step.tokens
+            yield StepRejected(self._clock(), index, verdict.reason, step.tokens)
+            async for event in self._base_step("rewrite"):
+                yield event
+        else:
+            self._verdicts = (*self._verdicts, True)
+            async for event in self._kept(step, "small", checked.drafted.seconds, checked.after):
+                yield event
+
+    def _scored(self, score: Score, index: int) -> tuple[CallEnded, StepScored]:
+        at, usage = self._clock(), score.usage
+        call = CallEnded(
+            at=at,
+            role="base",
+            phase="score",
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            generated_tokens=usage.generated_tokens,
+            delivered_tokens=usage.generated_tokens,
+            seconds=score.seconds,
+            prefill_s=usage.prefill_s,
+            decode_s=usage.decode_s,
+            finish="length",
+        )
+        scored = StepScored(at, index, score.value, score.method, score.coverage, score.digits, score.seconds)
+        return call, scored
+
+    async def _base_step(self, phase: Phase) -> AsyncGenerator[Event, None]:
+        if "small" in self._writers:
+            await self._writers["small"].hold()
+        index = self._chain.length
+        step, seconds = await self._writers["base"].next_step(self._chain, phase, self._left())
+        for event in self._told_calls():
+            yield event
+        if phase == "rewrite":
+            yield StepRewritten(self._clock(), index, step.text, step.tokens, seconds, step.end)
+        after = await self._extend(self._chain, step, "base")
+        async for event in self._kept(step, "base", seconds, after):
+            yield event
+
+    async def _kept(
+        self, step: Step, author: Role, seconds: float, after: Chain
+    ) -> AsyncGenerator[Event, None]:
+        """Make the step part of the chain, and see whether thinking ends with it."""
+        if self._chain.repeats(step):
+            self._ended = "repetition"
+            return
+        index = self._chain.length
+        self._chain = after
+        self._texts.append(step.text)
+        check_chain(after)
+        yield StepAccepted(self._clock(), index, author, step.text, step.tokens, seconds, step.end)
+        if step.end == "think_close":
+            self._ended = "closed"
+        elif step.end == "stop":
+            self._ended = "stopped"
+        elif self._run.settings.end_on_answer and boxed_answer(step.text):
+            self._ended = "answer"
+        elif self._left() <= 0:
+            self._ended = self._limited_by
+        elif step.end == "length" and not step.tokens:
+            self._ended = "context"  # the engine has no room for another token
+
+    async def _author(self, chain: Chain) -> Role:
+        boundary = Boundary(chain.length, self._verdicts)
+        known = Known()
+        while isinstance(choice := self._policy.author(boundary, known), More):
+            known = await self._measured(known, choice.signal, chain, None)
+        return choice.role
+
+    async def _measured(
+        self, known: Known, signal: Signal[object], chain: Chain, draft: Step | None
+    ) -> Known:
+        after = None if draft is None else await self.extend(chain, draft)
+        situation = Situation(chain, draft, after, self._run.engines, self._run.session)
+        return known.plus(signal, await signal.measure(situation))
+
+    # ------------------------------------------------------------ what the schedule puts in order
+
+    async def draft(self, chain: Chain) -> Drafted | None:
+        """See `Speculation.draft`. A failing drafter is given up: the base model goes on alone."""
+        if await self._author(chain) != "small":
+            return None
+        if "base" in self._writers:
+            await self._writers["base"].hold()
+        try:
+            step, seconds = await self._writers["small"].next_step(chain, "draft", self._left(chain))
+        except EngineError as error:
+            await self._lose_drafter(error)
+            return None
+        return Drafted(step, seconds)
+
+    async def hold(self) -> None:
+        """See `Speculation.hold`."""
+        await self._writers["small"].hold()
+
+    async def verify(self, chain: Chain, draft: Step, before_measuring: Hold) -> Verified:
+        """See `Speculation.verify`. A draft that goes round in a circle is rejected unasked."""
+        known = Known()
+        if chain.repeats(draft) and "base" in self._policy.roles:
+            return Verified(Reject("repetition"), known)
+        while isinstance(verdict := self._policy.verdict(draft, known), More):
+            await before_measuring()
+            known = await self._measured(known, verdict.signal, chain, draft)
+        return Verified(verdict, known)
+
+    async def extend(self, chain: Chain, step: Step) -> Chain:
+        """See `Speculation.extend`."""
+        return await self._extend(chain, step, "small")
+
+    async def _extend(self, chain: Chain, step: Step, author: Role) -> Chain:
+        if self._extended is not None and self._extended[0] is chain and self._extended[1] is step:
+            return self._extended[2]
+        segments: dict[Role, Segment] = {}
+        for role in chain.prompts:
+            try:
+                segments[role] = await read_by(self._run.engines[role], step, self._run.engines[author])
+            except EngineError as error:
+                if role == "base":
+                    raise
+                await self._lose_drafter(error)
+        after = replace(chain, prompts={role: chain.prompts[role] for role in segments}).plus(step, segments)
+        self._extended = (chain, step, after)
+        return after
+
+    async def _lose_drafter(self, error: EngineError) -> None:
+        if "base" not in self._policy.roles:
+            raise error
+        self._lost = error
+        self._policy = SinglePolicy("base")
+        await self._writers.pop("small").hold()
+        self._chain = replace(self._chain, prompts={"base": self._chain.prompts["base"]})
+
+    # ------------------------------------------------------------ the answer
+
+    async def _answer(self) -> AsyncGenerator[Event, None]:
+        role = self._answerer_role()
+        turn = self._run.turns[role]
+        chain_text = "".join(self._texts)
+        # Without a thinking block the chain is the reply; if it states the answer there is nothing to add.
+        if not turn.thinking and (answer := stated_answer(chain_text)) and self._texts:
+            yield AnswerDelta(self._clock(), self._last_text())
+            yield Finished(self._clock(), answer)
+            return
+        answerer = Answerer(
+            role,
+            self._run.engines[role],
+            turn,
+            self._run.sampling,
+            self._run.settings.answer_tokens,
+            self._run.session,
+            self._calls.append,
+        )
+        written = ""
+        async with aclosing(write_answer(answerer, self._chain)) as texts:
+            async for text in texts:
+                written += text
+                yield AnswerDelta(self._clock(), text)
+        for event in self._told_calls():
+            yield event
+        yield Finished(self._clock(), stated_answer(written) or stated_answer(chain_text))
+
+    def _last_text(self) -> str:
+        return next((text.strip() for text in reversed(self._texts) if text.strip()), "")
+
+    def _answerer_role(self) -> Role:
+        wanted = self._run.settings.answer_by
+        return wanted if wanted in self._policy.roles else self._policy.roles[0]
+
+    # ------------------------------------------------------------ budgets
+
+    def _left(self, chain: Chain | None = None) -> int:
+        """Thinking tokens left."""
+        spent = (chain or self._chain).tokens
+        if self._run.settings.budget_counts == "generated":
+            spent += self._discarded
+        return self._limit - spent
+
+    def _thinking_limit(self) -> tuple[int, Ended]:
+        """The budget, or what the smallest context leaves for thinking if that is less; and which it is."""
+        limit, limited_by = self._run.settings.token_budget, "budget"
+        for role, engine in self._run.engines.items():
+            prompt = self._run.turns[role].prompt
+            tokens = prompt.tokens if prompt.tokens is not None else len(prompt.text) // 3
+            reserve = min(self._run.settings.answer_tokens, engine.context_length // 4)
+            room = engine.context_length - tokens - reserve - self._run.judge_tokens
+            if room <= 0:
+                raise ContextOverflow(
+                    f"the problem has {tokens} tokens; with {reserve} kept for the answer it does not fit "
+                    f"into {engine.model}'s context of {engine.context_length} (setting '{role}.context')",
+                    engine=role,
+                )
+            if room < limit:
+                limit, limited_by = room, "context"
+        return limit, limited_by
+
+    def _shape(self, role: Role) -> StepShape:
+        settings = self._run.settings
+        close = self._run.think_close[role] if self._run.turns[role].thinking else None
+        return StepShape(settings.step_delimiter, close, settings.max_step_tokens)
+
+    def _told_calls(self) -> list[Event]:
+        told: list[Event] = [replace(call, at=self._clock()) for call in self._calls]
+        self._calls.clear()
+        return told

@@ -1,0 +1,1 @@
+"""One file a rule; all knobs of a rule are in its file."""
