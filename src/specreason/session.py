@@ -198,10 +198,10 @@ def resolve(settings: Settings) -> Settings:
     for (name, section), model in zip(sections.items(), (pair.base, pair.small), strict=True):
         if section.url is None and not pair.embedded and not section.model:
             raise ConfigError(
-                f"pair '{named}' runs on a GPU server: start one for {model} (for example "
-                f"`vllm serve {model}`) and set '{name}.url'; see docs/engines.md"
+                f"pair '{named}' runs on a GPU server: start one for {model.name} (for example "
+                f"`vllm serve {model.name}`) and set '{name}.url'; see docs/engines.md"
             )
-        filled[name] = section if section.model else section.model_copy(update={"model": model})
+        filled[name] = section if section.model else section.model_copy(update={"model": model.name})
     return settings.model_copy(update=filled)
 
 

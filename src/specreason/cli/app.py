@@ -1,0 +1,67 @@
+"""The `specreason` command: errors of ours become one message and an exit code, never a traceback."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from specreason.cli import config, doctor, models, solve
+from specreason.errors import SpecReasonError
+
+EXIT_CODES = """Exit codes: 0 solved, 1 an engine or a file failed, 2 the input or a setting cannot be used,
+130 interrupted."""
+
+app = typer.Typer(
+    name="specreason",
+    help="Speculative reasoning: a small model drafts reasoning steps, the base model scores them and "
+    "rewrites the weak ones.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command(name="solve", epilog=EXIT_CODES)(solve.solve)
+app.command(name="doctor")(doctor.doctor)
+app.command(name="config")(config.config)
+app.add_typer(models.app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(version("specreason"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _show_version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    # Retries are told by the engine's error if they fail; the library's own log lines would cut the display.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    errors = Console(stderr=True, highlight=False)
+    try:
+        app()
+    except SpecReasonError as error:
+        errors.print(f"[red]error:[/] {_escaped(str(error))}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        sys.exit(130)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+if __name__ == "__main__":
+    main()

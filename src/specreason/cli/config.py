@@ -1,0 +1,33 @@
+"""`specreason config`: the settings in force, or the reference of all of them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from specreason.config import load_settings
+from specreason.config.explain import as_markdown, knobs
+
+
+def config(
+    explain: Annotated[bool, typer.Option("--explain", help="Document every setting.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="With --explain: as Markdown.")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--config", help="TOML file (default: specreason.toml).")
+    ] = None,
+) -> None:
+    """Show the settings in force (secrets hidden); with --explain, what each one means."""
+    console = Console(highlight=False, soft_wrap=True)
+    if explain and markdown:
+        typer.echo(as_markdown(), nl=False)
+        return
+    if not explain:
+        console.print_json(load_settings(file).model_dump_json())
+        return
+    for knob in knobs():
+        span = ", ".join(part for part in (knob.range, knob.unit) if part)
+        console.print(f"[bold]{knob.key}[/] = {knob.default}", end="")
+        console.print(f"  ({knob.type}{', ' + span if span else ''})", style="dim", markup=False)
+        console.print(f"    {knob.description}", markup=False)
+        console.print(f"    {knob.env}", style="dim", markup=False)

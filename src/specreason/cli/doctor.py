@@ -1,0 +1,88 @@
+"""`specreason doctor`: what is installed, what answers, what it can do, and what to mend."""
+
+import asyncio
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from specreason.config import EngineSettings, Settings, load_settings
+from specreason.engines.connect import probe_cancellation
+from specreason.engines.http import HttpEngine
+from specreason.errors import SpecReasonError
+from specreason.models import cache, catalogue
+from specreason.session import open_engine, resolve
+
+_GOOD, _BAD, _UNKNOWN = "[green]ok[/] ", "[red]no[/] ", "[yellow]?[/]  "
+_CAPABILITIES = {
+    "tokenize": ("tells token ids of a text", "prompts go as text; the prefix cache may shift"),
+    "token_prompts": ("takes token ids as prompt", "prompts go as text; the prefix cache may shift"),
+    "token_ids_back": ("gives token ids back", "steps are tokenised again; the prefix cache may shift"),
+    "cached_tokens": ("tells cached prompt tokens", "vLLM: start it with --enable-prompt-tokens-details"),
+    "first_token_logprobs": ("tells the next token's distribution", "the judge cannot score with it"),
+    "own_template": ("renders its own chat template", "set chat_template for it"),
+    "cancellation": ("stops when a stream is left", "cannot be seen from outside, or it does not stop"),
+}  # fmt: skip
+
+
+def doctor(
+    file: Annotated[
+        Path | None, typer.Option("--config", help="TOML file (default: specreason.toml).")
+    ] = None,
+    pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
+) -> None:
+    """Check the installation, the weights and every configured engine; exit code 1 if one needs mending."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"specreason {version('specreason')}, Python {platform.python_version()}, {platform.platform()}"
+    )
+    try:
+        console.print(f"{_GOOD}embedded engine: xllamacpp {version('xllamacpp')}")
+    except PackageNotFoundError:
+        console.print(f"{_UNKNOWN}embedded engine: not installed (pip install 'specreason\\[embedded]')")
+    console.print(f"   weights in {cache.folder()}")
+    for weights in catalogue.WEIGHTS.values():
+        here = cache.is_present(weights)
+        console.print(f"{_GOOD if here else _UNKNOWN}{weights.name}", end="")
+        console.print("" if here else f": not here (specreason models pull {weights.name})")
+    settings = resolve(load_settings(file, {"pair": pair}))
+    if not asyncio.run(_engines(settings, console)):
+        raise typer.Exit(1)
+
+
+async def _engines(settings: Settings, console: Console) -> bool:
+    healthy = True
+    for role, section in (("base", settings.base), ("small", settings.small)):
+        console.print(f"\n[bold]{role}[/]: {section.url or 'embedded'} {section.model}")
+        try:
+            engine = await open_engine("base" if role == "base" else "small", section)
+        except SpecReasonError as error:
+            console.print(_BAD, end="")
+            console.print(str(error), markup=False)
+            healthy = False
+            continue
+        try:
+            healthy &= await _capabilities(engine, section, console)
+        finally:
+            await engine.aclose()
+    return healthy
+
+
+async def _capabilities(engine: object, section: EngineSettings, console: Console) -> bool:
+    if not isinstance(engine, HttpEngine):
+        return True
+    seen = engine.capabilities
+    console.print(
+        f"{_GOOD}answers as {engine.dialect}: {engine.model}, context {engine.context_length} tokens"
+    )
+    cancellation = await probe_cancellation(engine)
+    for name, (meaning, fix) in _CAPABILITIES.items():
+        value = cancellation if name == "cancellation" else getattr(seen, name)
+        mark = _UNKNOWN if value is None else _GOOD if value else _BAD
+        more = f" (the {value} likeliest)" if name == "first_token_logprobs" and value else ""
+        console.print(f"{mark}{meaning}{more}" + ("" if value else f": {fix}"))
+    can_render = seen.own_template or section.chat_template != "auto"
+    return seen.first_token_logprobs > 0 and can_render

@@ -1,0 +1,103 @@
+"""`specreason solve`: one problem, its steps shown as they are decided."""
+
+import asyncio
+import json
+import sys
+from contextlib import AsyncExitStack, ExitStack, aclosing
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+from rich.console import Console
+
+from specreason.cli.display import StepDisplay
+from specreason.config import Settings, load_settings
+from specreason.errors import ConfigError, InputError
+from specreason.reasoning.events import to_json
+from specreason.reasoning.result import Result, Tally
+from specreason.session import SpecReason, checked_messages, resolve
+
+
+def solve(
+    problem: Annotated[
+        str | None,
+        typer.Argument(help="The problem; '-' or nothing reads standard input.", show_default=False),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the problem from a file.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file (default: specreason.toml if it is there).")
+    ] = None,
+    pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
+    scheme: Annotated[str | None, typer.Option(help="specreason, base or small.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="A draft stands at this score, 0 to 9.")] = None,
+    first_n_base_steps: Annotated[int | None, typer.Option(help="Steps by the base model first.")] = None,
+    token_budget: Annotated[int | None, typer.Option(help="Thinking tokens.")] = None,
+    max_step_tokens: Annotated[int | None, typer.Option(help="Tokens of one step.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    trace: Annotated[Path | None, typer.Option(help="Write the events to this file, as JSON Lines.")] = None,
+) -> None:
+    """Solve one problem by speculative reasoning."""
+    text = _problem(problem, file)
+    checked_messages(text)
+    flags: dict[str, object] = {
+        "pair": pair,
+        "reasoning.scheme": scheme,
+        "reasoning.threshold": threshold,
+        "reasoning.first_n_base_steps": first_n_base_steps,
+        "reasoning.token_budget": token_budget,
+        "reasoning.max_step_tokens": max_step_tokens,
+        "sampling.temperature": temperature,
+        "sampling.seed": seed,
+    }
+    settings = resolve(load_settings(config, flags))
+    result = asyncio.run(_solved(text, settings, as_json=as_json, trace=trace))
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), ensure_ascii=False))
+
+
+async def _solved(text: str, settings: Settings, *, as_json: bool, trace: Path | None) -> Result:
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True, quiet=as_json)
+    tally = Tally()
+    with ExitStack() as files:
+        lines = files.enter_context(_opened(trace)) if trace else None
+        async with AsyncExitStack() as stack:
+            with console.status("loading the models ..."):
+                engine = await stack.enter_async_context(SpecReason(settings))
+            display = StepDisplay(console, settings.reasoning)
+            async with aclosing(engine.stream(text)) as events:
+                async for event in events:
+                    tally.take(event)
+                    if lines is not None:
+                        lines.write(
+                            to_json(event) + "\n"
+                        )  # line-buffered: whole lines only, also when interrupted
+                    display.show(event)
+    result = tally.result()
+    display.summary(result)
+    return result
+
+
+def _problem(argument: str | None, file: Path | None) -> str:
+    if argument is not None and file is not None:
+        raise ConfigError("give the problem as an argument or by --file, not both")
+    try:
+        if file is not None:
+            return file.read_text(encoding="utf-8")
+        if argument not in {None, "-"}:
+            return argument or ""
+        if sys.stdin.isatty():
+            raise InputError('no problem: specreason solve "PROBLEM", or --file, or standard input')
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the problem is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"--file {file}: {error.strerror}") from None
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"--trace {path}: {error.strerror}") from None
