@@ -5,12 +5,14 @@ Each value remembers its source, so that an error can say which file, variable o
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from specreason.config.settings import Settings
 from specreason.errors import ConfigError
@@ -136,11 +138,25 @@ def _explain(error: ValidationError, source: Mapping[str, str]) -> Iterator[str]
             yield f"unknown setting '{key}' {origin}; {nearest(key, list(setting_keys()))}".replace(" ;", ";")
         else:
             value = "(hidden)" if _is_secret(key) else repr(problem.get("input"))
-            yield f"setting '{key}' {origin} is {value}: {_expected(problem['type'], problem['msg'])}"
+            expected = _expected(problem["type"], problem["msg"])
+            yield f"setting '{key}' {origin} is {value}: {expected}{_nearest_value(problem)}"
 
 
 def _is_secret(key: str) -> bool:
     return key.rsplit(".", 1)[-1] in {"api_key", "headers"}
+
+
+def _nearest_value(problem: ErrorDetails) -> str:
+    """The valid value nearest to the one given, where there is one."""
+    limits: dict[str, Any] = problem.get("ctx", {})
+    for name in ("ge", "le"):
+        if name in limits:
+            return f"; nearest valid value: {limits[name]:g}"
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']+)'", str(limits.get("expected", "")))
+        close = difflib.get_close_matches(str(problem.get("input")), choices, n=1, cutoff=0.3)
+        return f"; did you mean '{close[0]}'?" if close else ""
+    return ""
 
 
 def _expected(kind: str, message: str) -> str:

@@ -1,0 +1,129 @@
+"""Settings: merged in order, checked, explained."""
+
+from pathlib import Path
+
+import pytest
+
+from specreason.config import Settings, load_settings
+from specreason.config.explain import as_markdown, knobs
+from specreason.config.load import env_name, setting_keys
+from specreason.errors import ConfigError
+
+SECRET = "s3cret-key"
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "specreason.toml"
+
+
+def error_of(
+    file: Path | None = None, flags: dict[str, object] | None = None, env: dict[str, str] | None = None
+) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, flags, env or {})
+    return str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    assert load_settings(env={}) == Settings()
+
+
+def test_a_threshold_out_of_range_names_key_value_source_and_limit(toml: Path) -> None:
+    toml.write_text("[reasoning]\nthreshold = 11\n")
+    message = error_of(toml)
+    assert message == f"setting 'reasoning.threshold' in {toml} is 11: it must be less than or equal to 9"
+    assert "from --threshold" in error_of(flags={"reasoning.threshold": 11})
+    assert "from SPECREASON_REASONING__THRESHOLD" in error_of(env={"SPECREASON_REASONING__THRESHOLD": "11"})
+
+
+def test_a_wrong_type_says_what_is_wanted(toml: Path) -> None:
+    toml.write_text("[reasoning]\ntoken_budget = 'many'\n")
+    assert error_of(toml).endswith("is 'many': it must be a whole number")
+
+
+def test_an_unknown_key_names_the_nearest(toml: Path) -> None:
+    toml.write_text("[reasoning]\ntreshold = 5\n")
+    message = error_of(toml)
+    assert f"unknown setting 'reasoning.treshold' in {toml}" in message
+    assert "did you mean 'reasoning.threshold'?" in message
+
+
+def test_an_unknown_variable_names_the_nearest() -> None:
+    message = error_of(env={"SPECREASON_REASONING__TRESHOLD": "5"})
+    assert "unknown environment variable SPECREASON_REASONING__TRESHOLD" in message
+    assert "did you mean 'SPECREASON_REASONING__THRESHOLD'?" in message
+
+
+def test_flags_beat_the_environment_and_that_beats_the_file(toml: Path) -> None:
+    toml.write_text("[reasoning]\nthreshold = 1\ntoken_budget = 10\nmax_step_tokens = 100\n")
+    env = {"SPECREASON_REASONING__THRESHOLD": "2", "SPECREASON_REASONING__TOKEN_BUDGET": "20"}
+    reasoning = load_settings(toml, {"reasoning.threshold": 3, "reasoning.token_budget": None}, env).reasoning
+    assert (reasoning.threshold, reasoning.token_budget, reasoning.max_step_tokens) == (3, 20, 100)
+
+
+def test_the_file_is_found_by_variable_then_in_the_folder(tmp_path: Path, toml: Path) -> None:
+    toml.write_text("pair = 'here'\n")
+    other = tmp_path / "other.toml"
+    other.write_text("pair = 'other'\n")
+    assert load_settings(env={}).pair == "here"
+    assert load_settings(env={"SPECREASON_CONFIG": str(other)}).pair == "other"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, toml: Path) -> None:
+    assert "none.toml" in error_of(tmp_path / "none.toml")
+    toml.write_text("not toml")
+    assert "is not valid TOML" in error_of(toml)
+
+
+def test_tables_are_written_inline_in_the_environment() -> None:
+    settings = load_settings(env={"SPECREASON_BASE__EXTRA_BODY": "{priority = 1}"})
+    assert settings.base.extra_body == {"priority": 1}
+    assert "is not a TOML inline table" in error_of(env={"SPECREASON_BASE__EXTRA_BODY": "{priority"})
+
+
+def test_a_key_is_never_shown() -> None:
+    settings = load_settings(
+        env={"SPECREASON_BASE__API_KEY": SECRET, "SPECREASON_BASE__HEADERS": f"{{X = '{SECRET}'}}"}
+    )
+    assert settings.base.api_key is not None
+    assert settings.base.api_key.get_secret_value() == SECRET
+    assert SECRET not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"api_key = ['{SECRET}']",
+        f"headers = '{SECRET}'",
+        f"headers = {{Authorization = ['{SECRET}']}}",
+        f"api_keys = '{SECRET}'",
+        f"api_key = '{SECRET}'\nattempts = 0",
+    ],
+)
+def test_no_error_shows_a_key(toml: Path, text: str) -> None:
+    toml.write_text(f"[base]\n{text}\n")
+    message = error_of(toml)
+    assert "base." in message
+    assert SECRET not in message
+
+
+def test_every_key_is_documented() -> None:
+    known = {knob.key: knob for knob in knobs()}
+    assert list(known) == list(setting_keys())
+    reference = as_markdown()
+    for key, knob in known.items():
+        assert knob.description.endswith("."), key
+        assert knob.type, key
+        assert knob.env == env_name(key)
+        assert f"| `{key.rpartition('.')[2]}` |" in reference
+
+
+def test_every_key_can_be_set_by_its_variable() -> None:
+    assert env_name("base.url") == "SPECREASON_BASE__URL"
+    assert load_settings(env={"SPECREASON_BASE__URL": "http://x/v1"}).base.url == "http://x/v1"
