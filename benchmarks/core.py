@@ -179,8 +179,9 @@ def report(rows: Sequence[dict[str, Any]], overhead: dict[int, float]) -> None:
         )
     worst = min((call[2] / call[3] for call in calls if call[3] > 0), default=0.0)
     print(
-        f"\nafter the first step: {cached} of {prompt} prompt tokens cached ({cached / (prompt or 1):.1%}); "
-        f"of the {reusable} that the engine had seen before, {cached / (reusable or 1):.1%}; worst call {worst:.1%}"
+        f"\nafter the first step: {cached} of {prompt} prompt tokens cached ({cached / (prompt or 1):.1%});\n"
+        f"of the {reusable} that the engine had seen before, {cached / (reusable or 1):.1%}; "
+        f"worst call {worst:.1%}"
     )
     print(
         "RESULT",

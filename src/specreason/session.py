@@ -112,6 +112,7 @@ class SpecReason:
         sampling = sampling or self.settings.sampling
         conversation = checked_messages(messages)
         run = await self._prepared(conversation, reasoning, sampling)
+        loop = Loop(run)
         yield Started(
             at=0.0,
             scheme=run.policy.name,
@@ -121,7 +122,7 @@ class SpecReason:
             settings={"reasoning": reasoning.model_dump(), "sampling": sampling.model_dump()},
             version=version("specreason"),
         )
-        async with aclosing(Loop(run).events()) as events:
+        async with aclosing(loop.events()) as events:
             async for event in events:
                 yield event
 

@@ -37,7 +37,7 @@ def test_nothing_set_gives_the_defaults() -> None:
 def test_a_threshold_out_of_range_names_key_value_source_and_limit(toml: Path) -> None:
     toml.write_text("[reasoning]\nthreshold = 11\n")
     message = error_of(toml)
-    assert message == f"setting 'reasoning.threshold' in {toml} is 11: it must be less than or equal to 9"
+    assert f"setting 'reasoning.threshold' in {toml} is 11: it must be less than or equal to 9" in message
     assert "from --threshold" in error_of(flags={"reasoning.threshold": 11})
     assert "from SPECREASON_REASONING__THRESHOLD" in error_of(env={"SPECREASON_REASONING__THRESHOLD": "11"})
 
@@ -127,3 +127,8 @@ def test_every_key_is_documented() -> None:
 def test_every_key_can_be_set_by_its_variable() -> None:
     assert env_name("base.url") == "SPECREASON_BASE__URL"
     assert load_settings(env={"SPECREASON_BASE__URL": "http://x/v1"}).base.url == "http://x/v1"
+
+
+def test_a_section_that_is_no_table_is_an_error(toml: Path) -> None:
+    toml.write_text("reasoning = 5\n")
+    assert "reasoning" in error_of(toml, {"reasoning.threshold": 3})

@@ -34,3 +34,8 @@ def test_the_parts_are_the_text(text: str) -> None:
 def test_no_part_holds_a_control_token(text: str) -> None:
     assert not any(looks_like_control(part) for part in parts(text))
     assert all(parts(text))
+
+
+@pytest.mark.parametrize("text", ["<a[INST]b>", "<[/INST]>"])
+def test_a_control_token_inside_another_is_cut_too(text: str) -> None:
+    assert not any(looks_like_control(part) for part in parts(text))

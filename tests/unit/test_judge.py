@@ -13,7 +13,7 @@ from specreason.reasoning.judge import CANDIDATES, Method, judge, score
 
 methods: st.SearchStrategy[Method] = st.sampled_from(get_args(Method))
 token_texts = st.sampled_from(CANDIDATES) | st.text(max_size=3)
-distributions = st.dictionaries(token_texts, st.floats(max_value=1.0, allow_nan=True))
+distributions = st.dictionaries(token_texts, st.floats(max_value=1.0) | st.just(math.nan))
 
 
 @given(distributions, methods)

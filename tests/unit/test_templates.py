@@ -131,3 +131,9 @@ class Deaf(ScriptedEngine):
 async def test_a_template_that_drops_a_message_is_named() -> None:
     with pytest.raises(ConfigError, match=r"does not write the user message.*base\.chat_template"):
         await open_turn(Deaf("base"), HELLO, EngineSettings(), thinking=True)
+
+
+@pytest.mark.parametrize("source", ["{{ 1 + 'a' }}", "{% for i in range(10**9) %}{% endfor %}"])
+def test_a_template_that_fails_as_python_does_is_an_error(source: str) -> None:
+    with pytest.raises(ConfigError):
+        render(Template(source, {}), HELLO, {})

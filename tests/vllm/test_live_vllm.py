@@ -71,6 +71,15 @@ async def cached_tokens(engine: HttpEngine, prompt: Prompt) -> int | None:
     return call.usage.cached_tokens
 
 
+async def comes_to(engine: HttpEngine, running: int) -> bool:
+    """Whether the server soon counts so many requests; the count lags a little behind."""
+    for _ in range(40):
+        if await engine.running_requests() == running:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
 # ---------------------------------------------------------------- one engine
 
 
@@ -120,7 +129,8 @@ async def test_streamed_ids_spell_the_streamed_text(engine: HttpEngine) -> None:
     assert call.finish in {"length", "stop"}
     assert call.usage.generated_tokens - len(ids) in {0, 1}  # the end token is no part of the text
     again = engine.generate(prompt, sampling=Sampling(temperature=1.0, seed=3), max_tokens=60)
-    assert [piece async for piece in again] == pieces
+    # A busy server puts several tokens into one chunk, so the pieces may differ.
+    assert [i async for piece in again for i in piece.ids or ()] == ids
 
 
 async def test_stop_texts_end_the_call(engine: HttpEngine) -> None:
@@ -145,16 +155,11 @@ async def test_cached_tokens_grow_with_a_repeated_prefix(engine: HttpEngine) -> 
 async def test_a_closed_stream_stops_the_servers_work(engine: HttpEngine) -> None:
     assert await probe_cancellation(engine) is True
     call = engine.generate(cold_prompt(50), sampling=Sampling(temperature=1.0, seed=1), max_tokens=3000)
-    for _ in range(5):
-        await anext(call)
-    assert await engine.running_requests() == 1
+    await anext(call)
+    assert await comes_to(engine, 1)
     await call.aclose()
     assert call.finish == "cancelled"
-    for _ in range(20):
-        if await engine.running_requests() == 0:
-            break
-        await asyncio.sleep(0.05)
-    assert await engine.running_requests() == 0
+    assert await comes_to(engine, 0)
 
 
 async def test_all_digits_are_reported_whatever_their_rank(engine: HttpEngine) -> None:
@@ -235,14 +240,16 @@ def check(events: list[Event]) -> None:
 
     accepted = [event for event in events if isinstance(event, StepAccepted)]
     assert [event.index for event in accepted] == list(range(len(accepted)))
-    assert all(0 < event.tokens <= STEP for event in accepted[:-1])
+    # A busy server sends several tokens in one chunk, which no step divides.
+    assert all(0 < event.tokens < STEP + 10 for event in accepted[:-1])
     (ended,) = [event for event in events if isinstance(event, ThinkingEnded)]
     assert ended.steps == len(accepted)
     assert ended.tokens == sum(event.tokens for event in accepted) <= BUDGET
 
     calls = [event for event in events if isinstance(event, CallEnded)]
     assert all(call.prompt_tokens for call in calls)
-    assert all(call.cached_tokens is not None for call in calls)
+    # vLLM counts them in the last chunk, which a call that we leave early never gets.
+    assert all((call.cached_tokens is None) == (call.finish == "cancelled") for call in calls)
     assert all(0 <= call.delivered_tokens <= call.generated_tokens for call in calls)
     (answer,) = [call for call in calls if call.phase == "answer"]
     assert 0 < answer.generated_tokens <= ANSWER
@@ -258,7 +265,8 @@ async def test_one_model_alone(scheme: str, thinking: bool) -> None:
     events = await events_of(settings(thinking, scheme=scheme))
     check(events)
     assert {event.author for event in events if isinstance(event, StepAccepted)} == {scheme}
-    assert not any(isinstance(event, StepDrafted | StepScored) for event in events)
+    assert any(isinstance(event, StepDrafted) for event in events) == (scheme == "small")
+    assert not any(isinstance(event, StepScored | StepRejected | StepRewritten) for event in events)
 
 
 @pytest.mark.parametrize("judge_prompt", ["paper", "inline"])
@@ -313,8 +321,4 @@ async def test_a_run_that_is_left_stops_both_servers() -> None:
         for role in ("base", "small"):
             engine = session.engines[role]
             assert isinstance(engine, HttpEngine)
-            for _ in range(20):
-                if await engine.running_requests() == 0:
-                    break
-                await asyncio.sleep(0.05)
-            assert await engine.running_requests() == 0
+            assert await comes_to(engine, 0)

@@ -125,6 +125,8 @@ def _put(values: dict[str, object], key: str, value: object) -> None:
     *sections, leaf = key.split(".")
     for name in sections:
         inner = values.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return  # a section that is no table; the check says so
         values = cast("dict[str, object]", inner)
     values[leaf] = value
 

@@ -15,7 +15,15 @@ from specreason.engines.templates import Template, load_template
 from specreason.engines.transport import Transport
 from specreason.errors import ConfigError, EngineRejected
 
-_MODELS = Route("/v1/models", dict[str, Any])
+
+def _models(reply: Json) -> Json:
+    entries: Any = reply.get("data") or []
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise TypeError("entries must be objects")
+    return {"data": list(entries)}
+
+
+_MODELS = Route("/v1/models", _models)
 # Assumed where neither the endpoint nor the settings say; small enough to be true of any current model.
 _ASSUMED_CONTEXT = 4096
 # Tokenizers that split this alike are alike: words, digits, operators, scripts, thinking tags.
@@ -86,7 +94,8 @@ async def _with_seen_capabilities(
         try:
             call = trial.generate(prompt, sampling=Sampling(), max_tokens=2)
             pieces = [piece async for piece in call]
-            told = await trial.next_token_logprobs(prompt, candidates=("1", "2"))
+            # Without candidates: vLLM tells those in place of the likeliest, which are counted here.
+            told = await trial.next_token_logprobs(prompt)
             break
         except EngineRejected:
             # Most servers refuse what they do not know; step down to what every one of them takes.
@@ -111,7 +120,7 @@ async def _with_seen_capabilities(
 async def probe_cancellation(engine: HttpEngine) -> bool | None:
     """Whether leaving a stream stops the server's work, by the server's own count of running requests.
 
-    None if the server gives no such count.
+    None if the server gives no such count, or the call was never in it.
     """
 
     before = await engine.running_requests()
@@ -121,10 +130,18 @@ async def probe_cancellation(engine: HttpEngine) -> bool | None:
     call = engine.generate(
         prompt, sampling=Sampling(temperature=1.0), max_tokens=min(2048, engine.context_length // 2)
     )
+    seen = False
     try:
         await anext(call, None)
+        # The count may lag behind; a call that was never in it would seem stopped at once.
+        for _ in range(20):
+            if seen := (await engine.running_requests() or 0) > before:
+                break
+            await asyncio.sleep(0.05)
     finally:
         await call.aclose()
+    if not seen:
+        return None
     for _ in range(20):
         if (await engine.running_requests() or 0) <= before:
             return True

@@ -10,6 +10,8 @@ import re
 
 # <|im_end|>, </s>, <start_of_turn>, [INST], [/INST], [gMASK], <<SYS>>
 _LOOKS_LIKE_CONTROL = re.compile(r"<[^<>\s]{1,64}>|\[/?[A-Za-z_]{2,32}\]")
+# The same, found at every place, also inside another match.
+_STARTS_LIKE_CONTROL = re.compile(f"(?={_LOOKS_LIKE_CONTROL.pattern})")
 _WORD_JOINER = "\u2060"
 
 
@@ -20,7 +22,7 @@ def looks_like_control(text: str) -> bool:
 
 def parts(text: str) -> list[str]:
     """`text` cut inside every possible control token; joined, the parts are `text` again."""
-    cuts = [match.start() + 1 for match in _LOOKS_LIKE_CONTROL.finditer(text)]
+    cuts = [match.start() + 1 for match in _STARTS_LIKE_CONTROL.finditer(text)]
     edges = [0, *cuts, len(text)]
     return [text[a:b] for a, b in itertools.pairwise(edges) if b > a]
 

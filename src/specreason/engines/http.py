@@ -25,7 +25,7 @@ from specreason.engines.protocol import (
 )
 from specreason.engines.templates import Template, render
 from specreason.engines.transport import Transport
-from specreason.errors import ConfigError, ContextOverflow, EngineUnavailable
+from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineUnavailable
 
 _FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length"}
 
@@ -226,13 +226,26 @@ class HttpEngine:
     async def _pieces(
         self, body: Mapping[str, Any], prompt: Prompt, meter: Meter
     ) -> AsyncGenerator[Piece, None]:
-        async for chunk in self._metered(body, prompt, meter):
-            for choice in chunk.get("choices") or ():
-                # The last chunk of a stopped call may carry the end token's id, which is no part of the text.
-                if choice.get("text") or (
-                    choice_ids(self._endpoint.dialect, choice) and meter.finish != "stop"
-                ):
-                    yield piece(self._endpoint.dialect, choice)
+        # Whoever has the last piece may close the call; the account, which follows it, must be in by then.
+        last: list[Piece] = []
+        try:
+            async for chunk in self._metered(body, prompt, meter):
+                for choice in chunk.get("choices") or ():
+                    # The last chunk of a stopped call may carry the end token's id, which is no part of the
+                    # text.
+                    if choice.get("text") or (
+                        choice_ids(self._endpoint.dialect, choice) and meter.finish != "stop"
+                    ):
+                        told = piece(self._endpoint.dialect, choice)
+                        if meter.finish is None:
+                            yield told
+                        else:
+                            last.append(told)
+        except EngineError:
+            if meter.finish is None:
+                raise  # else only the account is lost
+        for told in last:
+            yield told
 
     async def _metered(
         self, body: Mapping[str, Any], prompt: Prompt, meter: Meter

@@ -59,7 +59,7 @@ def render(template: Template, messages: Sequence[Message], options: Mapping[str
         return environment.from_string(template.source).render(
             messages=messages, add_generation_prompt=True, **names, **template.tokens, **options
         )
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"the chat template refuses this conversation: {error}") from None
 
 

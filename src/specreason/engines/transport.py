@@ -1,6 +1,7 @@
 """HTTP to one model server: one client, one place for retries, one place where failures get their names."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
@@ -20,11 +21,14 @@ from specreason.errors import (
 
 _RETRIED_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _QUOTED = 300  # characters of a server's own message that an error repeats
+_SECRET = 6  # characters from which on a header's value is kept out of errors
+_USER_AND_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 _OVERFLOW_WORDS = (
     "exceed_context_size",
     "maximum context length",
     "exceeds the available context",
     "context length",
+    "max_tokens must be at least 1, got 0",  # vLLM, where a text prompt fills the context exactly
 )
 
 
@@ -37,20 +41,24 @@ class Transport:
         if settings.url is None:
             raise ValueError("a transport needs a url")
         self.name = name
-        self.root = settings.url.rstrip("/").removesuffix("/v1")
+        address = settings.url.rstrip("/").removesuffix("/v1")
+        self.root = _USER_AND_PASSWORD.sub("", address)  # as errors show it
         self._attempts = settings.attempts
         self._silence = settings.silence_timeout
         headers = {key: value.get_secret_value() for key, value in settings.headers.items()}
         if settings.api_key:
             headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-        self._client = httpx2.AsyncClient(
-            base_url=self.root,
-            headers=headers,
-            timeout=httpx2.Timeout(settings.silence_timeout, connect=settings.connect_timeout, pool=None),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=32),
-            transport=transport,
-            trust_env=False,  # a proxy set for the internet must not come between us and a local server
-        )
+        words = {word for value in headers.values() for word in (value, *value.split())}
+        self._secrets = sorted((word for word in words if len(word) >= _SECRET), key=len, reverse=True)
+        with self._named_failures():
+            self._client = httpx2.AsyncClient(
+                base_url=address,
+                headers=headers,
+                timeout=httpx2.Timeout(settings.silence_timeout, connect=settings.connect_timeout, pool=None),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=32),
+                transport=transport,
+                trust_env=False,  # a proxy set for the internet must not come between us and a local server
+            )
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -86,6 +94,10 @@ class Transport:
                     await stack.aclose()
                     chunks = await stack.enter_async_context(self._opened(body, headers))
                     chunk = await anext(chunks, None)
+                    if chunk is None:
+                        raise EngineUnavailable(
+                            f"{self.root} ended the stream before its first token", engine=self.name
+                        )
             while chunk is not None:
                 yield chunk
                 chunk = await anext(chunks, None)
@@ -124,7 +136,7 @@ class Transport:
                     raise self._not_its_api("/v1/completions", event.data)
                 reply = cast("dict[str, Any]", chunk)
                 if error := reply.get("error"):
-                    raise self._refused(int(error.get("code") or 500), event.data, {})
+                    raise self._refused(_code(error), event.data, {})
                 yield reply
 
     def _tries(self) -> Any:
@@ -156,7 +168,7 @@ class Transport:
                 f"nothing answers at {self.root}; start the server or correct '{self.name}.url'",
                 engine=self.name,
             ) from None
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, OverflowError):
             raise EngineRejected(
                 f"{self.root} is not a URL of a server; correct '{self.name}.url'", engine=self.name
             ) from None
@@ -166,7 +178,7 @@ class Transport:
             ) from None
 
     def _refused(self, status: int, text: str, headers: Mapping[str, str]) -> EngineError:
-        said = _message(text)
+        said = _message(self._without_secrets(text))
         where = f"{self.root} answered {status}"
         if status in _RETRIED_STATUS:
             error = EngineUnavailable(f"{where}: {said}", engine=self.name)
@@ -178,8 +190,14 @@ class Transport:
             return EngineRejected(f"{where}: check '{self.name}.api_key' ({said})", engine=self.name)
         return EngineRejected(f"{where}: {said}", engine=self.name)
 
+    def _without_secrets(self, text: str) -> str:
+        """What a server sent, as an error may repeat it: some servers quote the key that they refuse."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
     def _not_its_api(self, path: str, text: str) -> EngineRejected:
-        start = " ".join(text[:80].split())
+        start = " ".join(self._without_secrets(text)[:80].split())
         return EngineRejected(
             f"{self.root}{path} did not answer as a completions API does (it sent {start!r}); "
             f"check '{self.name}.url'",
@@ -190,6 +208,12 @@ class Transport:
 async def _none() -> AsyncGenerator[Any, None]:
     for nothing in ():
         yield nothing
+
+
+def _code(error: Any) -> int:
+    """The status that an error inside a stream stands for; servers also send a word, or only a text."""
+    code: Any = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
+    return int(code) if str(code).isdecimal() else 500
 
 
 def _message(text: str) -> str:

@@ -59,7 +59,7 @@ def score(logprobs: Mapping[str, float], method: Method) -> tuple[float | None, 
         likeliest = max(logprobs, key=lambda text: logprobs[text], default="").strip()
         value = float(likeliest) if likeliest in digits else None
     elif coverage >= _LEAST_COVERAGE:
-        value = sum(int(digit) * p for digit, p in digits.items()) / coverage
+        value = min(9.0, sum(int(digit) * (p / coverage) for digit, p in digits.items()))
     else:
         value = None
     return value, coverage, {digit: p for digit, p in digits.items() if p > 0}

@@ -100,6 +100,8 @@ class Loop:
                 async for event in answering:
                     yield event
         except EngineError as error:
+            for writer in self._writers.values():
+                await writer.hold()
             for event in self._told_calls():
                 yield event
             yield Failed(self._clock(), type(error).__name__, str(error))
@@ -115,13 +117,13 @@ class Loop:
             if await self._author(self._chain) == "base":
                 async for event in self._base_step("base"):
                     yield event
-                continue
-            async with aclosing(self._run.schedule(self, self._chain)) as checked_drafts:
-                async for checked in checked_drafts:
-                    async for event in self._decided(checked):
-                        yield event
-                    if self._ended is not None:
-                        break
+            else:
+                async with aclosing(self._run.schedule(self, self._chain)) as checked_drafts:
+                    async for checked in checked_drafts:
+                        async for event in self._decided(checked):
+                            yield event
+                        if self._ended is not None:
+                            break
             if self._lost is not None:
                 yield DrafterLost(self._clock(), str(self._lost))
                 self._lost = None
@@ -144,6 +146,9 @@ class Loop:
             self._verdicts = (*self._verdicts, False)
             self._discarded += step.tokens
             yield StepRejected(self._clock(), index, verdict.reason, step.tokens)
+            if self._left() <= 0:  # only if discarded drafts count
+                self._ended = self._limited_by
+                return
             async for event in self._base_step("rewrite"):
                 yield event
         else:
@@ -236,7 +241,8 @@ class Loop:
 
     async def hold(self) -> None:
         """See `Speculation.hold`."""
-        await self._writers["small"].hold()
+        if "small" in self._writers:
+            await self._writers["small"].hold()
 
     async def verify(self, chain: Chain, draft: Step, before_measuring: Hold) -> Verified:
         """See `Speculation.verify`. A draft that goes round in a circle is rejected unasked."""

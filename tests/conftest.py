@@ -1,0 +1,100 @@
+"""What all tests share: the weights' folder, no network, no blocked event loop, one small real model."""
+
+import inspect
+import ipaddress
+import os
+import socket
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from blockbuster import BlockBuster
+
+from specreason.config import EngineSettings
+from specreason.engines import embedded
+from specreason.engines.http import HttpEngine
+from specreason.models import cache
+
+os.environ.setdefault(cache.CACHE_VARIABLE, str(Path(__file__).parents[1] / ".cache" / "specreason"))
+
+TINY = "smollm2-135m-instruct"
+CONTEXT = 2048
+
+# Where blocking the event loop is right, and why. (file, functions)
+MAY_BLOCK = [
+    # Before weights are loaded: a look at the size and the first four bytes of one file.
+    ("specreason/models/cache.py", {"require"}),
+    # A chat template is read from disk once, while connecting.
+    ("specreason/engines/templates.py", {"load_template"}),
+    # Asked once a load: which CPUs are hyper-threads.
+    ("specreason/engines/embedded.py", {"physical_cores"}),
+    # The package's own version, written into a trace: one small metadata file.
+    ("importlib/metadata/__init__.py", {"version"}),
+    # The first import of a module that is imported late.
+    ("<frozen importlib._bootstrap>", {"_find_and_load"}),
+    # The CA bundle, read when a client is made.
+    ("httpx2/_config.py", {"create_ssl_context"}),
+    # pytest's own work around a failing assertion.
+    ("_pytest/assertion/rewrite.py", {"_should_rewrite"}),
+]
+
+
+def _is_loopback(address: Any) -> bool:
+    if not isinstance(address, tuple):
+        return True  # a Unix socket
+    host = str(address[0])  # pyright: ignore[reportUnknownArgumentType]
+    if host in {"", "localhost"}:
+        return True
+    try:
+        return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
+    except ValueError:
+        return False  # a name: resolving it would already need the network
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """A test that reaches for another machine fails, even if the code under test hides the failure."""
+    reached: list[Any] = []
+
+    def guarded(original: Any) -> Any:
+        def connect(self: socket.socket, address: Any, /) -> Any:
+            if not _is_loopback(address):
+                reached.append(address)
+                raise ConnectionRefusedError(f"the tests are offline; {address} was asked for")
+            return original(self, address)
+
+        return connect
+
+    for method in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, method, guarded(getattr(socket.socket, method)))
+    yield
+    if reached:
+        pytest.fail(f"the network was asked for: {reached}")
+
+
+@pytest.fixture(autouse=True)
+def no_blocking(request: pytest.FixtureRequest, no_network: None) -> Generator[None]:
+    """In an async test every call that blocks the event loop fails."""
+    function: Any = getattr(request, "function", None)
+    if not inspect.iscoroutinefunction(function):
+        yield
+        return
+    watch = BlockBuster()
+    for blocking in watch.functions.values():
+        for file, functions in MAY_BLOCK:
+            blocking.can_block_in(file, functions)
+    watch.activate()
+    try:
+        yield
+    finally:
+        watch.deactivate()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tiny() -> AsyncGenerator[HttpEngine]:
+    """A real model of 135M parameters in this process, as base; loaded once a module."""
+    engine = await embedded.load("base", cache.require(TINY), TINY, EngineSettings(context=CONTEXT))
+    yield engine
+    await engine.aclose()

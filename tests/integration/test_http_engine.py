@@ -1,0 +1,118 @@
+"""The HTTP engine against a real llama-server: that of the embedded engine, reached by its address."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
+from specreason.engines import embedded
+from specreason.engines.connect import connect, probe_cancellation
+from specreason.engines.http import HttpEngine
+from specreason.engines.protocol import Prompt, Sampling
+from specreason.errors import EngineRejected
+from specreason.models import cache
+from specreason.session import SpecReason, open_engine
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("tiny model")]
+
+TINY = "smollm2-135m-instruct"
+
+
+class Address:
+    """Where the embedded engine's server listens, as an outsider would be told it."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        assert settings.url
+        assert settings.api_key
+        self.url = settings.url
+        self.key = settings.api_key.get_secret_value()
+
+    def settings(self, **more: Any) -> EngineSettings:
+        known: dict[str, Any] = {"url": f"{self.url}/v1", "api_key": self.key}
+        return EngineSettings.model_validate(known | more)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address() -> AsyncGenerator[Address]:
+    told: list[EngineSettings] = []
+
+    async def overhear(name: str, settings: EngineSettings, **more: Any) -> HttpEngine:
+        told.append(settings)
+        return await connect(name, settings, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "connect", overhear)
+        engine = await embedded.load("base", cache.require(TINY), TINY, EngineSettings(context=2048))
+    yield Address(told[0])
+    await engine.aclose()
+
+
+async def test_auto_recognises_llama_server(address: Address) -> None:
+    engine = await connect("base", address.settings())
+    assert engine.dialect == "llama-server"
+    assert engine.model == TINY
+    assert engine.context_length == 2048
+    seen = engine.capabilities
+    assert seen.tokenize
+    assert seen.token_prompts
+    assert seen.token_ids_back
+    assert seen.cached_tokens
+    assert seen.own_template
+    assert seen.first_token_logprobs >= 20
+    assert await probe_cancellation(engine) is True
+    await engine.aclose()
+
+
+async def test_both_ways_give_the_same_tokens(address: Address) -> None:
+    engines = [await connect("base", address.settings(dialect=d)) for d in ("auto", "llama-server")]
+    said: list[list[tuple[int, ...] | None]] = []
+    for engine in engines:
+        prompt = Prompt().plus(await engine.tokenize("The capital of France is"))
+        call = engine.generate(prompt, sampling=Sampling(), max_tokens=6)
+        said.append([piece.ids async for piece in call])
+        await engine.aclose()
+    assert said[0] == said[1]
+    assert engines[0].vocabulary == engines[1].vocabulary
+
+
+async def test_generic_takes_text_only(address: Address) -> None:
+    engine = await connect("base", address.settings(dialect="generic", chat_template="chatml"))
+    assert not engine.capabilities.token_prompts
+    prompt = Prompt().plus(await engine.tokenize("The capital of France is"))
+    call = engine.generate(prompt, sampling=Sampling(), max_tokens=4)
+    assert "".join([piece.text async for piece in call])
+    assert call.finish == "length"
+    await engine.aclose()
+
+
+@pytest.mark.parametrize("key", ["wrong-key-0123456", None])
+async def test_a_wrong_key_names_the_setting(address: Address, key: str | None) -> None:
+    with pytest.raises(EngineRejected, match=r"'base\.api_key'") as caught:
+        await connect("base", EngineSettings(url=address.url, api_key=SecretStr(key) if key else None))
+    assert "wrong-key" not in str(caught.value)
+    # llama-server lists its models to anyone, so that the key is missed only later.
+    with pytest.raises(EngineRejected, match=r"'small\.api_key'"):
+        await open_engine("small", address.settings(api_key=key, dialect="llama-server"))
+
+
+async def test_an_unknown_model_lists_the_served_one(address: Address) -> None:
+    with pytest.raises(EngineRejected, match=f"'other'.*{TINY}"):
+        await connect("base", address.settings(model="other"))
+
+
+async def test_a_pair_of_endpoints_solves_a_problem(address: Address) -> None:
+    settings = Settings(
+        base=address.settings(),
+        small=address.settings(),
+        reasoning=ReasoningSettings(token_budget=120, max_step_tokens=40, answer_tokens=30, threshold=0),
+        sampling=SamplingSettings(temperature=0),
+    )
+    async with SpecReason(settings) as engine:
+        result = await asyncio.wait_for(engine.solve("What is 3 + 4?"), 30)
+    assert result.finished
+    assert result.drafts >= 1
+    assert result.degraded is None
