@@ -26,7 +26,10 @@ models: $(READY) ## the weights that demo and tests use
 
 demo: $(READY)   ## set-up, then one word problem on the embedded pair
 	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct
-	@$(BIN)/specreason solve --file examples/word_problem.txt
+	@$(BIN)/specreason solve --file examples/word_problem.txt --temperature 0
+	@echo
+	@echo 'Go on:  $(BIN)/specreason solve "your problem"   (with SPECREASON_CACHE=$(SPECREASON_CACHE))'
+	@echo '        $(BIN)/specreason solve --help | doctor | config --explain;  docs/quickstart.md'
 
 test: models     ## set-up, then lint, types, import contracts and all tests
 	@$(BIN)/python -m pytest

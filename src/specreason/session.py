@@ -25,6 +25,7 @@ from specreason.reasoning.prompts import with_instruction
 from specreason.reasoning.result import Result, Tally
 from specreason.reasoning.schedule import Schedule, sequential
 
+_VERSION = version("specreason")
 _ROLES_OF: Mapping[str, tuple[Role, ...]] = {
     "specreason": ("base", "small"),
     "base": ("base",),
@@ -120,7 +121,7 @@ class SpecReason:
             thinking=next(iter(run.turns.values())).thinking,
             problem=conversation[-1]["content"],
             settings={"reasoning": reasoning.model_dump(), "sampling": sampling.model_dump()},
-            version=version("specreason"),
+            version=_VERSION,
         )
         async with aclosing(loop.events()) as events:
             async for event in events:

@@ -54,6 +54,7 @@ class FakeServer:
     completions: list[Body] = field(default_factory=list[Body])
     keys: set[str] = field(default_factory=set[str])
     client_left: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)  # for a completion
     url: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,6 +78,7 @@ class FakeServer:
             await send_json({"tokens": list(exchange.body["prompt"].encode())})(exchange)
         elif exchange.path == "/v1/completions":
             self.completions.append(exchange.body)
+            self.asked.set()
             behaviour = self.next.pop(0) if self.next else self.always or said("one", " two")
             await behaviour(exchange)
         else:

@@ -54,6 +54,7 @@ def settings(fake: FakeServer, **more: Any) -> EngineSettings:
 async def connected(fake: FakeServer, **more: Any) -> HttpEngine:
     engine = await connect("base", settings(fake, **more))
     fake.completions.clear()
+    fake.asked.clear()
     return engine
 
 
@@ -347,8 +348,7 @@ async def test_cancelling_the_task_closes_the_connection(fake: FakeServer, texts
     engine = await connected(fake)
     fake.always = hangs(*texts)
     task = asyncio.create_task(ask(engine))
-    while not fake.completions:
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(fake.asked.wait(), 5)
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

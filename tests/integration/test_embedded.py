@@ -48,7 +48,10 @@ async def test_all_capabilities_are_seen(tiny: HttpEngine) -> None:
 
 
 async def test_a_control_token_in_a_problem_stays_text(tiny: HttpEngine) -> None:
-    (control,) = (await tiny.tokenize("<|im_end|>", control=True)).ids or ()
+    ids = (await tiny.tokenize("<|im_end|>", control=True)).ids
+    assert ids is not None
+    assert len(ids) == 1
+    control = ids[0]
 
     async def turn(problem: str) -> Prompt:
         message = {"role": "user", "content": problem}
@@ -68,6 +71,7 @@ async def test_a_prefix_is_cached_after_the_first_call(tiny: HttpEngine) -> None
     prompt = Prompt().plus(
         await tiny.tokenize("The cache holds the prefix of this sentence, all but its end:")
     )
+    cached: list[int | None] = []
     for _ in range(2):
         call = tiny.generate(prompt, sampling=Sampling(), max_tokens=4, session="cached")
         async for _piece in call:
@@ -75,8 +79,9 @@ async def test_a_prefix_is_cached_after_the_first_call(tiny: HttpEngine) -> None
         assert call.usage.prompt_tokens == prompt.tokens
         assert call.finish == "length"
         assert call.usage.generated_tokens == 4
+        cached.append(call.usage.cached_tokens)
     assert prompt.tokens is not None
-    assert call.usage.cached_tokens == prompt.tokens - 1
+    assert cached[1] == prompt.tokens - 1
     told = await tiny.next_token_logprobs(prompt, session="cached")
     assert told.usage.cached_tokens == prompt.tokens - 1
 
@@ -130,9 +135,19 @@ async def test_cancellation_frees_the_slot(tiny: HttpEngine) -> None:
 
 
 async def test_a_cancelled_task_frees_the_slot(tiny: HttpEngine) -> None:
-    task = asyncio.create_task(pieces(tiny, Prompt().plus(await tiny.tokenize("Count: one, two,")), 1500))
-    while not await tiny.running_requests():
-        await asyncio.sleep(0.005)
+    begun = asyncio.Event()
+    call = tiny.generate(
+        Prompt().plus(await tiny.tokenize("Count: one, two,")),
+        sampling=Sampling(temperature=1.0),
+        max_tokens=1500,
+    )
+
+    async def work() -> None:
+        async for _ in call:
+            begun.set()
+
+    task = asyncio.create_task(work())
+    await asyncio.wait_for(begun.wait(), 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -193,7 +208,7 @@ async def test_one_model_writes_everything(tiny: HttpEngine, scheme: Role) -> No
     assert result.finished
     assert result.scheme == scheme
     assert {step.author for step in result.steps} == {scheme}
-    assert result.drafts == 0
+    assert result.accepted == result.drafts  # nobody judges
     assert 0 < sum(step.tokens for step in result.steps) <= 150
     assert result.answer_text
     assert await idle(tiny)
