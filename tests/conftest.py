@@ -30,8 +30,6 @@ MAY_BLOCK = [
     ("specreason/engines/templates.py", {"load_template"}),
     # Asked once a load: which CPUs are hyper-threads.
     ("specreason/engines/embedded.py", {"physical_cores"}),
-    # The package's own version, written into a trace: one small metadata file.
-    ("importlib/metadata/__init__.py", {"version"}),
     # The first import of a module that is imported late.
     ("<frozen importlib._bootstrap>", {"_find_and_load"}),
     # The CA bundle, read when a client is made.

@@ -20,6 +20,7 @@ from specreason.errors import (
 )
 
 _RETRIED_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_LAST_PORT = 65535
 _QUOTED = 300  # characters of a server's own message that an error repeats
 _SECRET = 6  # characters from which on a header's value is kept out of errors
 _USER_AND_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
@@ -51,6 +52,8 @@ class Transport:
         words = {word for value in headers.values() for word in (value, *value.split())}
         self._secrets = sorted((word for word in words if len(word) >= _SECRET), key=len, reverse=True)
         with self._named_failures():
+            if (httpx2.URL(address).port or 0) > _LAST_PORT:
+                raise httpx2.InvalidURL("port")
             self._client = httpx2.AsyncClient(
                 base_url=address,
                 headers=headers,
@@ -168,7 +171,7 @@ class Transport:
                 f"nothing answers at {self.root}; start the server or correct '{self.name}.url'",
                 engine=self.name,
             ) from None
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, OverflowError):
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
             raise EngineRejected(
                 f"{self.root} is not a URL of a server; correct '{self.name}.url'", engine=self.name
             ) from None
