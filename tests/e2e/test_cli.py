@@ -13,6 +13,9 @@ import pytest
 from specreason.reasoning.events import from_json
 from specreason.reasoning.result import fold
 
+# llama.cpp spins while it waits: two models at once on two cores are many times slower than in turn.
+pytestmark = pytest.mark.xdist_group("models")
+
 ROOT = Path(__file__).parents[2]
 SPECREASON = [sys.executable, "-m", "specreason.cli.app"]
 PROBLEM = "Tom has 3 bags with 4 apples each. He eats 2 apples. How many are left?"
@@ -63,7 +66,6 @@ def tiny(tmp_path: Path) -> Path:
 
 
 @pytest.mark.real_pair
-@pytest.mark.xdist_group("real_pair")
 def test_the_real_pair_solves_a_word_problem(tmp_path: Path) -> None:
     process = run(
         "solve", PROBLEM, "--json", "--temperature", "0", "--token-budget", "400", "--trace", "t.jsonl",

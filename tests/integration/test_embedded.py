@@ -15,7 +15,7 @@ from specreason.errors import ContextOverflow, EngineUnavailable
 from specreason.reasoning.chain import Role
 from specreason.session import SpecReason, open_engine
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("tiny model")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("models")]
 
 TINY = "smollm2-135m-instruct"
 CONTEXT = 2048

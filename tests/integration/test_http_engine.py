@@ -17,7 +17,7 @@ from specreason.errors import EngineRejected
 from specreason.models import cache
 from specreason.session import SpecReason, open_engine
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("tiny model")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("models")]
 
 TINY = "smollm2-135m-instruct"
 
@@ -112,7 +112,7 @@ async def test_a_pair_of_endpoints_solves_a_problem(address: Address) -> None:
         sampling=SamplingSettings(temperature=0),
     )
     async with SpecReason(settings) as engine:
-        result = await asyncio.wait_for(engine.solve("What is 3 + 4?"), 30)
+        result = await asyncio.wait_for(engine.solve("What is 3 + 4?"), 120)
     assert result.finished
     assert result.drafts >= 1
     assert result.degraded is None
