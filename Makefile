@@ -45,7 +45,7 @@ type: $(READY)   ## strict type check
 
 docs: $(READY)   ## the documentation as a site in site/
 	@$(BIN)/python docs/generate.py
-	@$(BIN)/zensical build --clean
+	@$(BIN)/zensical build
 
 bench: bench-core  ## all benchmarks
 

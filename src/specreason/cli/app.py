@@ -10,8 +10,8 @@ from rich.console import Console
 from specreason.cli import config, doctor, models, solve
 from specreason.errors import SpecReasonError
 
-EXIT_CODES = """Exit codes: 0 solved, 1 an engine or a file failed, 2 the input or a setting cannot be used,
-130 interrupted."""
+EXIT_CODES = """Exit codes: 0 the run came to its end, 1 an engine or a file failed,
+2 the input or a setting cannot be used, 130 interrupted."""
 
 app = typer.Typer(
     name="specreason",

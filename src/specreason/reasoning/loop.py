@@ -247,9 +247,10 @@ class Loop:
     async def verify(self, chain: Chain, draft: Step, before_measuring: Hold) -> Verified:
         """See `Speculation.verify`. A draft that goes round in a circle is rejected unasked."""
         known = Known()
-        if chain.repeats(draft) and "base" in self._policy.roles:
+        policy = self._policy  # a drafter lost on the way changes the rule for later steps only
+        if chain.repeats(draft) and "base" in policy.roles:
             return Verified(Reject("repetition"), known)
-        while isinstance(verdict := self._policy.verdict(draft, known), More):
+        while isinstance(verdict := policy.verdict(draft, known), More):
             await before_measuring()
             known = await self._measured(known, verdict.signal, chain, draft)
         return Verified(verdict, known)
