@@ -30,7 +30,7 @@ app.add_typer(models.app, name="models")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import version  # noqa: PLC0415  (only --version needs it)
 
         typer.echo(version("specreason"))
         raise typer.Exit
