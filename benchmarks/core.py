@@ -30,6 +30,8 @@ OVERHEAD_STEPS = 60
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--problems", type=int, default=5)
+    parser.add_argument("--skip", type=int, default=0, help="problems to pass over first")
+    parser.add_argument("--schemes", default=",".join(SCHEMES))
     parser.add_argument("--file", type=Path, default=PROBLEMS)
     parser.add_argument("--out", type=Path, default=Path(".cache/bench-core.jsonl"))
     parser.add_argument("--resume", action="store_true", help="keep what --out holds already")
@@ -83,22 +85,24 @@ async def solve_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.resume and out.exists():
         rows = [json.loads(line) for line in out.read_text().splitlines()]
     done = {(row["id"], row["scheme"]) for row in rows}
-    problems = [json.loads(line) for line in arguments.file.read_text().splitlines()[: arguments.problems]]
+    lines = arguments.file.read_text().splitlines()[arguments.skip :][: arguments.problems]
+    problems = [json.loads(line) for line in lines]
+    schemes = arguments.schemes.split(",")
     async with SpecReason(Settings()) as pair:
         base, small = MeteredEngine(pair.engines["base"]), MeteredEngine(pair.engines["small"])
         # "inline": what the embedded engines get by default.
         metered = SpecReason(Settings(), engines={"base": base, "small": small})
         async with metered:
-            with out.open("a" if arguments.resume else "w", buffering=1) as lines:
+            with out.open("a" if arguments.resume else "w", buffering=1) as kept:
                 for number, problem in enumerate(problems):
-                    for scheme in (SCHEMES[(number + k) % 3] for k in range(3)):
+                    for scheme in (schemes[(number + k) % len(schemes)] for k in range(len(schemes))):
                         if (problem["id"], scheme) in done:
                             continue
                         base.calls.clear()
                         small.calls.clear()
                         row = await solve_one(metered, problem, scheme, arguments, (base, small))
                         rows.append(row)
-                        lines.write(json.dumps(row) + "\n")
+                        kept.write(json.dumps(row) + "\n")
                         print(
                             f"{problem['id']:>18} {scheme:>10} {'right' if row['right'] else 'wrong'} "
                             f"{row['seconds']:6.1f} s  {row['answer']}",

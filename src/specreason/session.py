@@ -12,10 +12,10 @@ from specreason.engines import embedded
 from specreason.engines.chat_format import OpenTurn, open_turn, thinks
 from specreason.engines.connect import connect
 from specreason.engines.protocol import Engine, Message, Sampling
-from specreason.errors import ConfigError, InputError
+from specreason.errors import ConfigError, ContextOverflow, InputError
 from specreason.models import cache, catalogue
 from specreason.reasoning.chain import Role
-from specreason.reasoning.events import Event, Started
+from specreason.reasoning.events import Event, Failed, Started
 from specreason.reasoning.judging import JudgePrompt, judge_signal, question_for
 from specreason.reasoning.loop import Loop, Run
 from specreason.reasoning.policies.contract import Policy
@@ -113,7 +113,6 @@ class SpecReason:
         sampling = sampling or self.settings.sampling
         conversation = checked_messages(messages)
         run = await self._prepared(conversation, reasoning, sampling)
-        loop = Loop(run)
         yield Started(
             at=0.0,
             scheme=run.policy.name,
@@ -123,6 +122,11 @@ class SpecReason:
             settings={"reasoning": reasoning.model_dump(), "sampling": sampling.model_dump()},
             version=_VERSION,
         )
+        try:
+            loop = Loop(run)
+        except ContextOverflow as error:
+            yield Failed(0.0, type(error).__name__, str(error))
+            raise
         async with aclosing(loop.events()) as events:
             async for event in events:
                 yield event
@@ -141,7 +145,7 @@ class SpecReason:
         asked: dict[Role, Sequence[Message]] = {}
         for role in wanted:
             thinking = self._thinking[role]
-            text = with_instruction(conversation[-1]["content"], reasoning.instruction, thinking=thinking)
+            text = with_instruction(conversation[-1]["content"], reasoning.instruction)
             asked[role] = [*conversation[:-1], {"role": "user", "content": text}]
             turns[role] = await open_turn(
                 self.engines[role], asked[role], self._engine_settings(role), thinking=thinking

@@ -27,8 +27,8 @@ async def pieces(engine: HttpEngine, prompt: Prompt, max_tokens: int = 8) -> lis
     return [piece async for piece in call]
 
 
-async def idle(engine: HttpEngine, within: float = 1.0) -> bool:
-    """Whether the server soon works on nothing."""
+async def idle(engine: HttpEngine, within: float = 5.0) -> bool:
+    """Whether the server soon works on nothing: long before the thousands of tokens of a test are written."""
     end = time.perf_counter() + within
     while await engine.running_requests():
         if time.perf_counter() > end:
@@ -124,7 +124,7 @@ async def test_cancellation_frees_the_slot(tiny: HttpEngine) -> None:
     call = tiny.generate(
         Prompt().plus(await tiny.tokenize("Count: one, two,")),
         sampling=Sampling(temperature=1.0),
-        max_tokens=1500,
+        max_tokens=2000,
         session="cancelled",
     )
     await anext(call)
@@ -132,7 +132,7 @@ async def test_cancellation_frees_the_slot(tiny: HttpEngine) -> None:
     await call.aclose()
     assert await idle(tiny)
     assert call.finish == "cancelled"
-    assert call.usage.generated_tokens < 1500
+    assert call.usage.generated_tokens < 2000
 
 
 async def test_a_cancelled_task_frees_the_slot(tiny: HttpEngine) -> None:
@@ -140,7 +140,7 @@ async def test_a_cancelled_task_frees_the_slot(tiny: HttpEngine) -> None:
     call = tiny.generate(
         Prompt().plus(await tiny.tokenize("Count: one, two,")),
         sampling=Sampling(temperature=1.0),
-        max_tokens=1500,
+        max_tokens=2000,
     )
 
     async def work() -> None:

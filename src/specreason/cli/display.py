@@ -94,7 +94,7 @@ class StepDisplay:
 def account(result: Result) -> str:
     """One line: steps, acceptance rate, tokens by model, seconds by phase."""
     parts = [f"{len(result.steps)} steps"]
-    if result.acceptance_rate is not None and result.scheme == "specreason":
+    if result.acceptance_rate is not None:
         parts.append(f"{result.acceptance_rate:.0%} of {result.drafts} drafts accepted")
     parts += [
         f"{role} {tokens.kept} tokens kept, {tokens.discarded} discarded"

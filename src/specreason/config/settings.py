@@ -153,8 +153,8 @@ class ReasoningSettings(_Section):
     instruction: Annotated[
         str,
         _knob(
-            "Added after the problem. auto: paragraphs and a boxed answer for instruct models, "
-            "the boxed answer alone for thinking models; empty adds nothing."
+            "Added after the problem. auto: asks to reason step by step and to box the answer; "
+            "empty adds nothing."
         ),
     ] = "auto"
 

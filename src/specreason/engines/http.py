@@ -1,7 +1,6 @@
 """An engine behind an OpenAI-compatible completions endpoint: vLLM, SGLang, llama-server and their like."""
 
 import hashlib
-import math
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any
 
 from specreason.config import EngineSettings
 from specreason.engines import control_tokens
+from specreason.engines.chunks import choice_ids, first_distribution, log_sum, piece
 from specreason.engines.dialects import Dialect, Json, inner
 from specreason.engines.protocol import (
     Capabilities,
@@ -135,7 +135,7 @@ class HttpEngine:
                 for choice in chunk.get("choices") or ():
                     for token, logprob in first_distribution(choice) if not merged else ():
                         text = names.get(token, token)
-                        merged[text] = _log_sum(merged.get(text), logprob)
+                        merged[text] = log_sum(merged.get(text), logprob)
                 yield Piece("")
 
         call = Generation(first)
@@ -280,39 +280,6 @@ class HttpEngine:
             raise EngineUnavailable("the stream broke off before its end", engine=self.name)
 
 
-def choice_ids(dialect: Dialect, choice: Json) -> Sequence[int] | None:
-    """Token ids of one streamed choice, None where the server does not tell them."""
-    return dialect.read_ids(choice)
-
-
-def piece(dialect: Dialect, choice: Json) -> Piece:
-    """One streamed choice as a piece."""
-    ids = dialect.read_ids(choice)
-    told = inner(choice, "logprobs")
-    logprobs: Sequence[float] = told.get("token_logprobs") or [
-        token["logprob"] for token in told.get("content") or ()
-    ]
-    return Piece(choice.get("text") or "", None if ids is None else tuple(ids), tuple(logprobs) or None)
-
-
-def first_distribution(choice: Json) -> list[tuple[str, float]]:
-    """Texts and log-probabilities of the first token, in either of the two shapes that servers use.
-
-    Completions shape: `top_logprobs` is a list of {text: logprob}. Chat shape (llama-server): `content` is a
-    list of tokens, each with `top_logprobs`.
-    """
-    told = inner(choice, "logprobs")
-    if top := told.get("top_logprobs"):
-        return [(str(text), float(logprob)) for text, logprob in top[0].items()]
-    if content := told.get("content"):
-        return [(str(t["token"]), float(t["logprob"])) for t in content[0]["top_logprobs"]]
-    return []
-
-
 def fingerprint(ids: Sequence[int]) -> str:
     """A short name for how a tokenizer splits a probe text."""
     return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:16]
-
-
-def _log_sum(a: float | None, b: float) -> float:
-    return b if a is None else max(a, b) + math.log1p(math.exp(-abs(a - b)))

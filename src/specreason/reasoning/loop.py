@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from specreason.config import ReasoningSettings
 from specreason.engines.chat_format import OpenTurn
 from specreason.engines.protocol import Engine, Sampling, Segment
-from specreason.errors import ContextOverflow, EngineError
+from specreason.errors import EngineError
 from specreason.reasoning.answering import Answerer, write_answer
 from specreason.reasoning.answers import boxed_answer, stated_answer
+from specreason.reasoning.budget import thinking_budget
 from specreason.reasoning.chain import Chain, Role, check_chain, read_by
 from specreason.reasoning.events import (
     AnswerDelta,
@@ -24,10 +25,10 @@ from specreason.reasoning.events import (
     StepDrafted,
     StepRejected,
     StepRewritten,
-    StepScored,
     ThinkingEnded,
 )
 from specreason.reasoning.judge import Score
+from specreason.reasoning.judging import told_score
 from specreason.reasoning.policies.contract import (
     Boundary,
     Known,
@@ -73,8 +74,7 @@ class Loop:
         self._ended: Ended | None = None
         self._lost: EngineError | None = None
         self._extended: tuple[Chain, Step, Chain] | None = None
-        self._limited_by: Ended
-        self._limit, self._limited_by = self._thinking_limit()
+        self._budget = thinking_budget(run.settings, run.engines, run.turns, run.judge_tokens)
         self._writers: dict[Role, Writer] = {
             role: Writer(
                 role=role,
@@ -140,14 +140,14 @@ class Loop:
         yield StepDrafted(self._clock(), index, step.text, step.tokens, checked.drafted.seconds, step.end)
         for signal in checked.verified.known.values.values():
             if isinstance(signal, Score):
-                for event in self._scored(signal, index):
+                for event in told_score(self._clock(), index, signal):
                     yield event
         if isinstance(verdict, Reject):
             self._verdicts = (*self._verdicts, False)
             self._discarded += step.tokens
             yield StepRejected(self._clock(), index, verdict.reason, step.tokens)
             if self._left() <= 0:  # only if discarded drafts count
-                self._ended = self._limited_by
+                self._ended = self._budget.limited_by
                 return
             async for event in self._base_step("rewrite"):
                 yield event
@@ -155,24 +155,6 @@ class Loop:
             self._verdicts = (*self._verdicts, True)
             async for event in self._kept(step, "small", checked.drafted.seconds, checked.after):
                 yield event
-
-    def _scored(self, score: Score, index: int) -> tuple[CallEnded, StepScored]:
-        at, usage = self._clock(), score.usage
-        call = CallEnded(
-            at=at,
-            role="base",
-            phase="score",
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            generated_tokens=usage.generated_tokens,
-            delivered_tokens=usage.generated_tokens,
-            seconds=score.seconds,
-            prefill_s=usage.prefill_s,
-            decode_s=usage.decode_s,
-            finish="length",
-        )
-        scored = StepScored(at, index, score.value, score.method, score.coverage, score.digits, score.seconds)
-        return call, scored
 
     async def _base_step(self, phase: Phase) -> AsyncGenerator[Event, None]:
         if "small" in self._writers:
@@ -206,7 +188,7 @@ class Loop:
         elif self._run.settings.end_on_answer and boxed_answer(step.text):
             self._ended = "answer"
         elif self._left() <= 0:
-            self._ended = self._limited_by
+            self._ended = self._budget.limited_by
         elif step.end == "length" and not step.tokens:
             self._ended = "context"  # the engine has no room for another token
 
@@ -293,23 +275,37 @@ class Loop:
             yield AnswerDelta(self._clock(), self._last_text())
             yield Finished(self._clock(), answer)
             return
-        answerer = Answerer(
-            role,
-            self._run.engines[role],
-            turn,
-            self._run.sampling,
-            self._run.settings.answer_tokens,
-            self._run.session,
-            self._calls.append,
-        )
         written = ""
-        async with aclosing(write_answer(answerer, self._chain)) as texts:
-            async for text in texts:
-                written += text
-                yield AnswerDelta(self._clock(), text)
+        try:
+            async with aclosing(self._written_by(role)) as texts:
+                async for text in texts:
+                    written += text
+                    yield AnswerDelta(self._clock(), text)
+        except EngineError as error:
+            if role == "base" or written or "base" not in self._policy.roles:
+                raise
+            await self._lose_drafter(error)
+            yield DrafterLost(self._clock(), str(error))
+            async with aclosing(self._written_by("base")) as texts:
+                async for text in texts:
+                    written += text
+                    yield AnswerDelta(self._clock(), text)
         for event in self._told_calls():
             yield event
         yield Finished(self._clock(), stated_answer(written) or stated_answer(chain_text))
+
+    def _written_by(self, role: Role) -> AsyncGenerator[str, None]:
+        run = self._run
+        answerer = Answerer(
+            role,
+            run.engines[role],
+            run.turns[role],
+            run.sampling,
+            run.settings.answer_tokens,
+            run.session,
+            self._calls.append,
+        )
+        return write_answer(answerer, self._chain)
 
     def _last_text(self) -> str:
         return next((text.strip() for text in reversed(self._texts) if text.strip()), "")
@@ -318,32 +314,9 @@ class Loop:
         wanted = self._run.settings.answer_by
         return wanted if wanted in self._policy.roles else self._policy.roles[0]
 
-    # ------------------------------------------------------------ budgets
-
     def _left(self, chain: Chain | None = None) -> int:
         """Thinking tokens left."""
-        spent = (chain or self._chain).tokens
-        if self._run.settings.budget_counts == "generated":
-            spent += self._discarded
-        return self._limit - spent
-
-    def _thinking_limit(self) -> tuple[int, Ended]:
-        """The budget, or what the smallest context leaves for thinking if that is less; and which it is."""
-        limit, limited_by = self._run.settings.token_budget, "budget"
-        for role, engine in self._run.engines.items():
-            prompt = self._run.turns[role].prompt
-            tokens = prompt.tokens if prompt.tokens is not None else len(prompt.text) // 3
-            reserve = min(self._run.settings.answer_tokens, engine.context_length // 4)
-            room = engine.context_length - tokens - reserve - self._run.judge_tokens
-            if room <= 0:
-                raise ContextOverflow(
-                    f"the problem has {tokens} tokens; with {reserve} kept for the answer it does not fit "
-                    f"into {engine.model}'s context of {engine.context_length} (setting '{role}.context')",
-                    engine=role,
-                )
-            if room < limit:
-                limit, limited_by = room, "context"
-        return limit, limited_by
+        return self._budget.left((chain or self._chain).tokens, self._discarded)
 
     def _shape(self, role: Role) -> StepShape:
         settings = self._run.settings

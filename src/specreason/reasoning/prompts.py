@@ -4,15 +4,9 @@ The judge's prompts end right before the digit, on a character after which every
 token, so that the digit is one token of its own.
 """
 
-# For models that think by themselves: only the form of the answer.
-THINKING_INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
-
-# For instruct models: short paragraphs make steps, and the boxed answer ends the chain.
-INSTRUCT_INSTRUCTION = (
-    "Solve this step by step. Write each step as one short paragraph that does one calculation, "
-    "with a blank line between steps. Check what is asked before you answer. "
-    r"Write the final result, and nothing but it, once, as \boxed{result} in the last step."
-)
+# What the makers of Qwen and DeepSeek-R1 ask for. It suits instruct models too: of the four that were compared
+# (`python -m benchmarks.core --schemes base --skip 30 --instruction ...`) it gave the most right answers.
+INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
 
 # A new user turn, as in the paper (section 4.1): only the last step, only correctness, 0 to 9.
 JUDGE_QUESTION = (
@@ -29,8 +23,7 @@ INLINE_JUDGE = "(Is the last step correct? From 0 = wrong to 9 = right: ["
 ANSWER_CUE = "Final answer: \\boxed{"
 
 
-def with_instruction(problem: str, setting: str, *, thinking: bool) -> str:
+def with_instruction(problem: str, setting: str) -> str:
     """The problem as the user's turn; `setting` is `reasoning.instruction`."""
-    if setting == "auto":
-        setting = THINKING_INSTRUCTION if thinking else INSTRUCT_INSTRUCTION
-    return f"{problem}\n\n{setting}" if setting else problem
+    instruction = INSTRUCTION if setting == "auto" else setting
+    return f"{problem}\n\n{instruction}" if instruction else problem

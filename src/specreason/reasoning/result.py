@@ -80,8 +80,8 @@ class Result:
 
     @property
     def acceptance_rate(self) -> float | None:
-        """Share of the drafts that were kept, 0 to 1."""
-        return self.accepted / self.drafts if self.drafts else None
+        """Share of the drafts that were kept, 0 to 1; None where no draft was judged (scheme small)."""
+        return self.accepted / self.drafts if self.drafts and self.scheme != "small" else None
 
     @property
     def cached_token_share(self) -> float | None:
