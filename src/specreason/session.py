@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from importlib.metadata import version
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
 from specreason.engines import embedded
@@ -26,6 +26,7 @@ from specreason.reasoning.result import Result, Tally
 from specreason.reasoning.schedule import Schedule, sequential
 
 _VERSION = version("specreason")
+S = TypeVar("S", ReasoningSettings, EngineSettings)
 _ROLES_OF: Mapping[str, tuple[Role, ...]] = {
     "specreason": ("base", "small"),
     "base": ("base",),
@@ -109,7 +110,7 @@ class SpecReason:
         sampling: SamplingSettings | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The events of one problem as they happen; see `solve`. Closing it stops the models' work."""
-        reasoning = reasoning or self.settings.reasoning
+        reasoning = fitted(self.settings.pair, "reasoning", reasoning or self.settings.reasoning)
         sampling = sampling or self.settings.sampling
         conversation = checked_messages(messages)
         run = await self._prepared(conversation, reasoning, sampling)
@@ -192,7 +193,7 @@ async def open_engine(role: Role, settings: EngineSettings) -> Engine:
 
 
 def resolve(settings: Settings) -> Settings:
-    """The settings with the models of their pair filled in; the embedded pair if nothing names a model."""
+    """The settings with what their pair says filled in; the embedded pair if nothing names a model."""
     named = settings.pair
     sections = {"base": settings.base, "small": settings.small}
     if named is None and all(not s.model and s.url is None for s in sections.values()):
@@ -200,15 +201,25 @@ def resolve(settings: Settings) -> Settings:
     if named is None:
         return settings
     pair = catalogue.pair(named)
-    filled: dict[str, EngineSettings] = {}
+    filled: dict[str, object] = {"pair": named, "reasoning": fitted(named, "reasoning", settings.reasoning)}
     for (name, section), model in zip(sections.items(), (pair.base, pair.small), strict=True):
         if section.url is None and not pair.embedded and not section.model:
             raise ConfigError(
                 f"pair '{named}' runs on a GPU server: start one for {model.name} (for example "
                 f"`vllm serve {model.name}`) and set '{name}.url'; see docs/engines.md"
             )
-        filled[name] = section if section.model else section.model_copy(update={"model": model.name})
+        if not section.model:
+            section = fitted(named, name, section.model_copy(update={"model": model.name}))
+        filled[name] = section
     return settings.model_copy(update=filled)
+
+
+def fitted(pair: str | None, name: str, section: S) -> S:
+    """A section of the settings with what suits the pair wherever the user said nothing."""
+    suits: Mapping[str, Any] = catalogue.pair(pair).settings if pair else {}
+    own = {key.split(".", 1)[1]: value for key, value in suits.items() if key.startswith(f"{name}.")}
+    said = section.model_fields_set
+    return section.model_copy(update={key: value for key, value in own.items() if key not in said})
 
 
 def checked_messages(problem: str | Sequence[Message]) -> list[Message]:

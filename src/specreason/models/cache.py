@@ -15,6 +15,7 @@ from specreason.models.catalogue import Weights
 
 CACHE_VARIABLE = "SPECREASON_CACHE"
 CHUNK = 1 << 20  # bytes
+_SHIPPED = Path(__file__).parent / "pocket"
 
 
 def folder() -> Path:
@@ -28,7 +29,7 @@ def folder() -> Path:
 
 def path_of(weights: Weights) -> Path:
     """Where the file of these weights lives, whether or not it is there."""
-    return folder() / weights.file
+    return (_SHIPPED if weights.shipped else folder()) / weights.file
 
 
 def is_present(weights: Weights) -> bool:

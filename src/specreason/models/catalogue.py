@@ -5,8 +5,9 @@ Weights run inside the process (llama.cpp) on any machine; a `HubModel` is only 
 """
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from specreason.errors import ConfigError
 
@@ -33,7 +34,6 @@ class RegistryWheels:
     bytes: int
 
 
-# A file that ships inside this package will be a third kind of source.
 Source = HubFile | RegistryWheels
 
 
@@ -50,6 +50,7 @@ class Weights:
     parameters: int
     context: int  # tokens
     note: str
+    shipped: bool = False  # part of this package: nothing to fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,16 @@ class HubModel:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A base model that scores and rewrites, and a small model that drafts."""
+    """A base model that scores and rewrites, and a small model that drafts.
+
+    `settings`: what suits this pair, by dotted key; anything that the user sets goes before it.
+    """
 
     name: str
     base: Weights | HubModel
     small: Weights | HubModel
     note: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def embedded(self) -> bool:

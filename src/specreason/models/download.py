@@ -39,8 +39,10 @@ def pull(
         on_notice(f"Another process is fetching {weights.name}; waiting for it.")
 
     with disk_errors(target.parent):
-        if cache.is_present(weights) and not force:
+        if cache.is_present(weights) and (weights.shipped or not force):
             return target
+        if weights.shipped:
+            raise ModelFileError(f"{target}, a part of specreason, is missing or damaged: install it again.")
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target.with_name(f"{target.name}.lock"), waiting):
             if force or not cache.is_present(weights):
