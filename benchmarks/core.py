@@ -150,7 +150,7 @@ async def solve_one(
 
 
 def counts(call: SeenCall) -> tuple[str, int, int, int]:
-    # A call that was cut short may have put more into the cache than it delivered: seen, if it is found there.
+    # A call cut short may have left more in the cache than it delivered: seen, if it is found there.
     return (call.kind, call.prompt, call.cached or 0, max(call.reusable, call.cached or 0))
 
 

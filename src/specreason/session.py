@@ -208,9 +208,8 @@ def resolve(settings: Settings) -> Settings:
                 f"pair '{named}' runs on a GPU server: start one for {model.name} (for example "
                 f"`vllm serve {model.name}`) and set '{name}.url'; see docs/engines.md"
             )
-        if not section.model:
-            section = fitted(named, name, section.model_copy(update={"model": model.name}))
-        filled[name] = section
+        fits = section if section.model else section.model_copy(update={"model": model.name})
+        filled[name] = fitted(named, name, fits)
     return settings.model_copy(update=filled)
 
 
