@@ -251,8 +251,10 @@ def check(events: list[Event]) -> None:
     # vLLM counts them in the last chunk, which a call that we leave early never gets.
     assert all((call.cached_tokens is None) == (call.finish == "cancelled") for call in calls)
     assert all(0 <= call.delivered_tokens <= call.generated_tokens for call in calls)
-    (answer,) = [call for call in calls if call.phase == "answer"]
-    assert 0 < answer.generated_tokens <= ANSWER
+    answers = [call for call in calls if call.phase == "answer"]
+    # Random text may happen to state an answer; without a thinking block nothing is asked for then.
+    assert len(answers) == 1 or (not events[0].thinking and result.answer is not None)
+    assert all(0 < answer.generated_tokens <= ANSWER for answer in answers)
     assert any(isinstance(event, AnswerDelta) for event in events)
     for role, tokens in result.tokens.items():
         scoring = sum(call.generated_tokens for call in calls if (call.role, call.phase) == (role, "score"))

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from importlib.metadata import entry_points, version
 from typing import Annotated
 
 import typer
@@ -26,12 +27,13 @@ app.command(name="solve", epilog=EXIT_CODES)(solve.solve)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="config")(config.config)
 app.add_typer(models.app, name="models")
+# Packages beside this one add commands of their own; nothing here imports them by name.
+for _command in entry_points(group="specreason.commands"):
+    app.add_typer(_command.load(), name=_command.name)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415  (only --version needs it)
-
         typer.echo(version("specreason"))
         raise typer.Exit
 

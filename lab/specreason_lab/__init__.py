@@ -1,0 +1,1 @@
+"""The lab: makes, trains, measures and exports the pocket pair."""

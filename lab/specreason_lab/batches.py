@@ -1,0 +1,149 @@
+"""Training batches: chains, with the judge's questions as branches of them.
+
+A branch is a candidate step and the judge's token, hung on the chain before that step. Branches see the chain
+and themselves, never each other, and nothing in the chain sees a branch: so one pass over one chain teaches
+all its steps and many verdicts, and every token stands in the context that it will meet in use.
+
+    chain    <think> 1) ... 2) ... 3) ... </think> The answer ...
+                       |      |
+    branches           |      +- 2) wrong ... J -> 0
+                       +- J -> 9
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
+from specreason_lab.problems import Problem, corrupted, problems, reply
+from specreason_lab.tokenizer import TURN_END, encode, opened
+
+CHAIN = 0
+PADDING = -1
+# Problems with candidates for their steps, [(index, text)]: what the small model itself wrote there.
+Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`targets` is -100 where nothing is to be learned; `judged` marks the verdicts among them.
+
+    All but `mask` ([rows, 1, tokens, tokens]) are [rows, tokens].
+    """
+
+    ids: Tensor
+    positions: Tensor
+    targets: Tensor
+    judged: Tensor
+    mask: Tensor
+
+
+@dataclass(slots=True)
+class _Row:
+    ids: list[int]
+    positions: list[int]
+    targets: list[int]
+    judged: list[bool]
+    branch: list[int]  # CHAIN, or the number of the branch
+    seen: list[int]  # how much of the chain a token of a branch sees
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes batches of about `tokens` tokens. `verdicts` is how many wrong candidates a chain carries."""
+
+    tokenizer: Tokenizer
+    tokens: int
+    seed: int
+    verdicts: int = 0
+    samples: Candidates | None = None
+
+    def batches(self, lengths: tuple[int, int], number: int) -> list[Batch]:
+        """A few batches of problems of similar length; the same for the same number."""
+        rng = random.Random(f"batches {self.seed} {number}")
+        source = problems(rng.getrandbits(60), "train", lengths)
+        rows = sorted(
+            (self._row(rng, source) for _ in range(self.tokens // 24)), key=lambda row: len(row.ids)
+        )
+        made: list[list[_Row]] = [[]]
+        for row in rows:
+            if made[-1] and (len(made[-1]) + 1) * len(row.ids) > self.tokens:
+                made.append([])
+            made[-1].append(row)
+        rng.shuffle(made)
+        return [batch(rows) for rows in made]
+
+    def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
+        drawn: Sequence[tuple[int, str]] = ()
+        if self.samples and self.verdicts and rng.random() < 0.6:
+            problem, drawn = rng.choice(self.samples)
+        else:
+            problem = next(source)
+        asked = opened(problem.text + (f"\n\n{INSTRUCTION}" if rng.random() < 0.1 else ""))
+        row = chain(self.tokenizer, asked, problem)
+        if not self.verdicts:
+            return row
+        ends, steps = step_ends(self.tokenizer, asked, problem), problem.steps
+        judge, right, wrong = (encode(self.tokenizer, text)[0] for text in (INLINE_JUDGE, "9", "0"))
+        for end in ends[1:]:
+            hang(row, end, [judge], right)
+        candidates = list(drawn)
+        while len(candidates) < self.verdicts:
+            index = rng.randrange(len(steps))
+            candidates.append((index, corrupted(rng, problem, index)))
+        for index, text in candidates:
+            good = problem.right(steps[:index], text)
+            hang(row, ends[index], [*encode(self.tokenizer, text), judge], right if good else wrong)
+        return row
+
+
+def chain(tokenizer: Tokenizer, prompt: str, problem: Problem) -> _Row:
+    """The right solution, in which all is to be learned but the prompt."""
+    asked = list(encode(tokenizer, prompt))
+    written = list(encode(tokenizer, "".join(problem.steps) + reply(problem.answer) + TURN_END))
+    ids = asked + written
+    targets = [-100] * (len(asked) - 1) + written + [-100]
+    return _Row(ids, list(range(len(ids))), targets, [False] * len(ids), [CHAIN] * len(ids), [0] * len(ids))
+
+
+def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem) -> list[int]:
+    """How many tokens of the chain stand before each step; one more at the end of the last step."""
+    ends = [len(encode(tokenizer, prompt))]
+    for step in problem.steps:
+        ends.append(ends[-1] + len(encode(tokenizer, step)))
+    return ends
+
+
+def hang(row: _Row, at: int, ids: Sequence[int], verdict: int) -> None:
+    """Hang a branch on the first `at` tokens of the chain, with a verdict to be learned at its last token."""
+    number = max(row.branch) + 1
+    row.ids += ids
+    row.positions += range(at, at + len(ids))
+    row.targets += [-100] * (len(ids) - 1) + [verdict]
+    row.judged += [False] * (len(ids) - 1) + [True]
+    row.branch += [number] * len(ids)
+    row.seen += [at] * len(ids)
+
+
+def batch(rows: Sequence[_Row]) -> Batch:
+    """Rows side by side, padded to the longest."""
+    length = max(len(row.ids) for row in rows)
+
+    def padded(name: str, fill: int) -> Tensor:
+        return torch.tensor([(v := getattr(row, name)) + [fill] * (length - len(v)) for row in rows])
+
+    branch, seen = padded("branch", PADDING), padded("seen", 0)
+    place = torch.arange(length)
+    own = (branch[:, :, None] == branch[:, None, :]) & (place[:, None] >= place[None, :])
+    of_chain = (branch[:, None, :] == CHAIN) & (place[None, None, :] < seen[:, :, None])
+    return Batch(
+        ids=padded("ids", 0),
+        positions=padded("positions", 0),
+        targets=padded("targets", -100),
+        judged=padded("judged", 0).bool(),
+        mask=(own | of_chain)[:, None],
+    )

@@ -1,0 +1,83 @@
+"""`specreason lab`: problems, training and export of the pocket pair."""
+
+import asyncio
+import importlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from specreason.errors import ConfigError
+from specreason_lab.demo import demonstrate
+from specreason_lab.problems import Split, problems, reply
+
+app = typer.Typer(help="Make problems for the pocket pair, train it, export it.", no_args_is_help=True)
+Folder = Annotated[Path, typer.Option(help="Where checkpoints and logs live; what is there is gone on with.")]
+Model = Annotated[Literal["small", "base"], typer.Argument(help="Which model of the pair.")]
+
+
+@app.command("new-problem")
+def new_problem(
+    split: Annotated[Split, typer.Option(help="hard: longer than anything in training.")] = "test",
+    seed: Annotated[int, typer.Option(help="Same seed, same problems.")] = 0,
+    count: Annotated[int, typer.Option(help="How many.", min=1)] = 1,
+    solution: Annotated[bool, typer.Option(help="Also the right chain and answer.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line: id, problem, answer.")
+    ] = False,
+) -> None:
+    """Print fresh problems of a split."""
+    for number, made in zip(range(count), problems(seed, split), strict=False):
+        if as_json:
+            row = {"id": f"{split}-{seed}-{number}", "problem": made.text, "answer": str(made.answer)}
+            typer.echo(json.dumps(row | ({"steps": made.steps} if solution else {})))
+        else:
+            typer.echo(made.text)
+            if solution:
+                typer.echo("\n" + "".join(made.steps) + reply(made.answer))
+            typer.echo()
+
+
+@app.command()
+def demo(
+    count: Annotated[int, typer.Option("--problems", help="How many held-out problems.", min=1)] = 30,
+    pair: Annotated[str, typer.Option(help="A pair that was trained on such problems.")] = "pocket",
+) -> None:
+    """Solve held-out problems by base, small and specreason side by side, then show one chain."""
+    asyncio.run(demonstrate(pair, count, Console(highlight=False, soft_wrap=True)))
+
+
+@app.command()
+def train(
+    model: Model,
+    folder: Folder = Path("lab/runs"),
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
+) -> None:
+    """Train one model, or go on where it stopped. Training base also trains small, whose steps it judges."""
+    plans = _needs_extra("specreason_lab.plans")
+    if threads:
+        _needs_extra("torch").set_num_threads(threads)
+    plans.run(model, folder, typer.echo)
+
+
+@app.command()
+def export(
+    model: Model,
+    folder: Folder = Path("lab/runs"),
+    to: Annotated[Path, typer.Option(help="Where the GGUF file and the hub folder go.")] = Path("lab/export"),
+) -> None:
+    """Write a trained model as a GGUF file (llama.cpp) and as a folder for transformers and vLLM."""
+    typer.echo(_needs_extra("specreason_lab.plans").export(model, folder, to))
+
+
+def _needs_extra(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"this needs the lab extra ({error}): pip install 'specreason[lab]'") from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,202 @@
+"""A decoder of the llama architecture, as small as it can be said: what llama.cpp and vLLM load as it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a model. `width` is split over heads of 32; `hidden` is the feed-forward's."""
+
+    layers: int
+    width: int
+    hidden: int
+    vocabulary: int
+    context: int = 1024
+    rope_base: float = 10_000.0
+
+    @property
+    def heads(self) -> int:
+        """Attention heads."""
+        return self.width // 32
+
+
+class Attention(nn.Module):
+    """Multi-head attention with rotary positions."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.q, self.k, self.v, self.out = (nn.Linear(shape.width, shape.width, bias=False) for _ in range(4))
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, past: "Past | None") -> Tensor:
+        """`x` is [batch, time, width]; `mask` is [batch, 1, time, seen] (true: may look)."""
+        b, t, d = x.shape
+        q, k, v = (
+            part(x).view(b, t, self.heads, d // self.heads).transpose(1, 2)
+            for part in (self.q, self.k, self.v)
+        )
+        q, k = rotated(q, turn), rotated(k, turn)
+        if past is not None:
+            k, v = past.joined(k, v)
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(seen.transpose(1, 2).reshape(b, t, d))
+
+
+class Block(nn.Module):
+    """Attention and a gated feed-forward, each on a normalised residual stream."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(shape.width, eps=1e-5)
+        self.attention = Attention(shape)
+        self.feed_norm = nn.RMSNorm(shape.width, eps=1e-5)
+        self.gate, self.up = (nn.Linear(shape.width, shape.hidden, bias=False) for _ in range(2))
+        self.down = nn.Linear(shape.hidden, shape.width, bias=False)
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, past: "Past | None") -> Tensor:
+        """See `Attention`."""
+        x = x + self.attention(self.attention_norm(x), turn, mask, past)
+        fed = self.feed_norm(x)
+        return x + self.down(F.silu(self.gate(fed)) * self.up(fed))
+
+
+class Llama(nn.Module):
+    """Token ids in, logits out."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed = nn.Embedding(shape.vocabulary, shape.width)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.norm = nn.RMSNorm(shape.width, eps=1e-5)
+        self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
+        nn.init.normal_(self.embed.weight, std=0.02)
+        for matrix in self.matrices():
+            nn.init.normal_(matrix, std=matrix.shape[1] ** -0.5)
+        for block in self.blocks:
+            silence(block)
+
+    def matrices(self) -> list[nn.Parameter]:
+        """The weights inside the blocks: what Muon trains."""
+        return [p for block in self.blocks for p in block.parameters() if p.ndim == 2]
+
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        pasts: "Sequence[Past | None] | None" = None,
+        wanted: Tensor | None = None,
+    ) -> Tensor:
+        """Logits [batch, time, vocabulary], or [n, vocabulary] of the places where `wanted` is true."""
+        turn = angles(self.shape, positions)
+        x = self.embed(ids)
+        for block, past in zip(self.blocks, pasts or [None] * len(self.blocks), strict=True):
+            x = block(x, turn, mask, past)
+        if wanted is not None:
+            x = x[wanted]
+        return self.head(self.norm(x))
+
+
+def silence(block: nn.Module) -> None:
+    """Make a block pass its input on: how training starts, and how a trained model is deepened."""
+    nn.init.zeros_(block.attention.out.weight)
+    nn.init.zeros_(block.down.weight)
+
+
+def angles(shape: Shape, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [batch, 1, time, 32] of the rotary positions."""
+    half = 32 // 2
+    rates = shape.rope_base ** (-torch.arange(half, device=positions.device) / half)
+    turned = (positions[..., None].float() * rates)[:, None]
+    turned = torch.cat((turned, turned), dim=-1)
+    return turned.cos(), turned.sin()
+
+
+def rotated(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary position embedding, halves as in Hugging Face's llama."""
+    cos, sin = turn
+    a, b = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-b, a), dim=-1) * sin
+
+
+class Past:
+    """Keys and values of what a layer has seen; every row writes at its own place."""
+
+    def __init__(self, rows: int, length: int, shape: Shape) -> None:
+        self.keys = torch.zeros(rows, shape.heads, length, 32)
+        self.values = torch.zeros(rows, shape.heads, length, 32)
+        self.at = torch.zeros(rows, 1, dtype=torch.long)  # where the next tokens go, [rows, time]
+
+    def joined(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store new keys and values; all that is stored."""
+        rows = torch.arange(k.shape[0])[:, None]
+        self.keys[rows, :, self.at] = k.transpose(1, 2)
+        self.values[rows, :, self.at] = v.transpose(1, 2)
+        return self.keys, self.values
+
+
+@torch.inference_mode()
+def continued(
+    model: Llama,
+    prompts: Sequence[Sequence[int]],
+    stop: frozenset[int],
+    most: int,
+    temperature: float,
+    seed: int,
+) -> list[list[int]]:
+    """What the model writes after each prompt, up to a token of `stop` (kept) or `most` tokens."""
+    rows, longest = len(prompts), max(map(len, prompts))
+    pasts = [Past(rows, longest + most, model.shape) for _ in model.blocks]
+    lengths = torch.tensor([len(p) for p in prompts])
+    ids = torch.zeros(rows, longest, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = torch.tensor(prompt)
+    positions = torch.arange(longest).repeat(rows, 1)
+    places = torch.arange(longest + most)
+    drawn = torch.Generator().manual_seed(seed)
+    written: list[list[int]] = [[] for _ in prompts]
+    going = torch.ones(rows, dtype=torch.bool)
+    last = lengths - 1
+    for step in range(most):
+        for past in pasts:
+            past.at = positions
+        mask = (places[None, None] <= positions[:, :, None])[:, None]
+        logits = model(ids, positions, mask, pasts)
+        told = logits[torch.arange(rows), last] if step == 0 else logits[:, 0]
+        if temperature > 0:
+            token = torch.multinomial((told / temperature).softmax(-1), 1, generator=drawn)[:, 0]
+        else:
+            token = told.argmax(-1)
+        for row in going.nonzero()[:, 0].tolist():
+            written[row].append(int(token[row]))
+            going[row] = int(token[row]) not in stop
+        if not going.any():
+            break
+        ids, positions = token[:, None], (lengths + step)[:, None]
+    return written
+
+
+def deepened(model: Llama, layers: int) -> Llama:
+    """The same function with more blocks: silent copies stand after each of the model's own.
+
+    Depth is then nearly free in training: most of it is done while the model is shallow.
+    """
+    shape = Shape(**{name: getattr(model.shape, name) for name in Shape.__slots__} | {"layers": layers})
+    deep = Llama(shape)
+    for name in ("embed", "norm", "head"):
+        getattr(deep, name).load_state_dict(getattr(model, name).state_dict())
+    old = len(model.blocks)
+    places = {round(i * layers / old): i for i in range(old)}
+    source = 0
+    for place, block in enumerate(deep.blocks):
+        source = places.get(place, source)
+        block.load_state_dict(model.blocks[source].state_dict())
+        if place not in places:
+            silence(block)
+    return deep

@@ -1,0 +1,62 @@
+"""The pair's two plans, and the pipeline from nothing to files that engines load."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from specreason_lab.export import export_gguf, export_hub_folder
+from specreason_lab.model import Llama, Shape
+from specreason_lab.samples import read_samples, write_samples
+from specreason_lab.tokenizer import make_tokenizer
+from specreason_lab.train import Plan, train
+
+VOCABULARY = 611  # all merges that the lab's texts have to offer
+SAMPLED_PROBLEMS = 12_000
+NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
+
+PLANS = {
+    "small": Plan(
+        "small",
+        Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY),
+        tokens=13_000_000,
+        batch=2048,
+        muon=0.01,
+        adam=2e-3,
+    ),
+    "base": Plan(
+        "base",
+        Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
+        tokens=16_000_000,
+        batch=3072,
+        muon=0.01,
+        adam=2e-3,
+        shallow=3,
+        curriculum=0.1,
+        deepen=0.6,
+        judge=0.6,
+        decay=0.6,
+    ),
+}
+
+
+def run(which: str, folder: Path, tell: Callable[[str], object] = print) -> Llama:
+    """Train one model in `folder`, or go on with it. The base model needs the small one's steps."""
+    tokenizer = make_tokenizer(folder / "tokenizer.json", VOCABULARY)
+    plan, samples = PLANS[which], None
+    if plan.judge is not None:
+        train(plan, folder / which, tokenizer, stop_at=plan.judge)
+        path = folder / "samples.jsonl"
+        small = train(PLANS["small"], folder / "small", tokenizer)
+        tell("sampling the small model's steps")
+        write_samples(small, tokenizer, path, SAMPLED_PROBLEMS)
+        samples = read_samples(path)
+    return train(plan, folder / which, tokenizer, samples)
+
+
+def export(which: str, folder: Path, to: Path) -> Path:
+    """Write the trained model as a GGUF file and a hub folder under `to`; the file's path."""
+    tokenizer = make_tokenizer(folder / "tokenizer.json", VOCABULARY)
+    model = train(PLANS[which], folder / which, tokenizer)
+    file = to / f"{NAMES[which]}-f32.gguf"
+    export_gguf(model, tokenizer, file, NAMES[which])
+    export_hub_folder(model, tokenizer, to / NAMES[which])
+    return file

@@ -1,0 +1,291 @@
+"""Multi-step problems with exact answers: the world in which the pocket pair reasons.
+
+A problem is a list of named quantities, each computed from earlier ones; what differs between families is
+how the problem is told. The solution is one step a quantity, written so that a small model can look things
+up: the step repeats the value beside each name that it uses and ends with `name:value`.
+"""
+
+import hashlib
+import itertools
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Family = Literal["chain", "words", "sequence"]
+Split = Literal["train", "dev", "test", "hard"]
+
+FAMILIES: tuple[Family, ...] = ("chain", "words", "sequence")
+MODULUS = 100
+LENGTHS = (3, 12)  # steps of a problem
+HARD_LENGTHS = (13, 20)  # out of distribution: longer than anything in training
+THINK_CLOSE = "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """`name` is `op` of `operands`: names of earlier quantities, or numbers."""
+
+    name: str
+    op: str
+    operands: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`text` is the user's turn; it states `given` and asks for `quantities`, to be computed in order."""
+
+    family: Family
+    text: str
+    given: Mapping[str, int]
+    quantities: tuple[Quantity, ...]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The right chain, each step with what ends it (a blank line, or the end of thinking)."""
+        written: list[str] = []
+        values = dict(self.given)
+        for index in range(len(self.quantities)):
+            text, value = self._step(index, values)
+            values[self.quantities[index].name] = value
+            written.append(text)
+        return tuple(written)
+
+    @property
+    def answer(self) -> int:
+        """The last quantity's value."""
+        return _stated(self.steps[-1])[1]
+
+    def right(self, before: Sequence[str], step: str) -> bool:
+        """Whether `step` is right after the steps `before`, taking the values that they state."""
+        if len(before) >= len(self.quantities):
+            return False
+        values = {**self.given, **dict(_stated(text) for text in before if _STATED.search(text))}
+        try:
+            expected, _ = self._step(len(before), values)
+        except KeyError:  # a wrong step before left a value out
+            return False
+        return " ".join(step.split()) == " ".join(expected.split())
+
+    def _step(self, index: int, values: Mapping[str, int]) -> tuple[str, int]:
+        quantity = self.quantities[index]
+        numbers = [values[o] if isinstance(o, str) else o for o in quantity.operands]
+        told = [f"{o}:{values[o]}" if isinstance(o, str) else str(o) for o in quantity.operands]
+        value = OPERATIONS[quantity.op].compute(*numbers)
+        last = index == len(self.quantities) - 1
+        end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
+        formula = OPERATIONS[quantity.op].told.format(*told)
+        return f"{index + 1}) {quantity.name} = {formula} => {quantity.name}:{value}{end}", value
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`told`: the formula; `words`: how a story tells it; `weight`: how often chains use it."""
+
+    compute: Callable[..., int]
+    told: str
+    weight: int
+    words: str = ""
+
+
+def _digit_sum(a: int) -> int:
+    return a // 10 + a % 10
+
+
+def _sum(a: int, b: int) -> int:
+    return (a + b) % MODULUS
+
+
+def _difference(a: int, b: int) -> int:
+    return (a - b) % MODULUS
+
+
+def _product(a: int, b: int, c: int = 0) -> int:
+    return (a * b + c) % MODULUS
+
+
+def _half(a: int) -> int:
+    return a // 2
+
+
+def _double(a: int) -> int:
+    return 2 * a % MODULUS
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "add": Operation(_sum, "{} + {}", 5, "{0} and {1} together"),
+    "subtract": Operation(_difference, "{} - {}", 5),
+    "max": Operation(max, "{} max {}", 3),
+    "min": Operation(min, "{} min {}", 3),
+    "half": Operation(_half, "half {}", 2, "half as many as {0}"),
+    "digits": Operation(_digit_sum, "digits {}", 2),
+    "double": Operation(_double, "2 * {}", 0, "twice as many as {0}"),
+    # The hard ones: a large table, and a sum on top of it. A tiny model has no room for them.
+    "times": Operation(_product, "{} * {}", 3, "{1} times as many as {0}"),
+    "mixed": Operation(_product, "{} * {} + {}", 2),
+}
+_STATED = re.compile(r"=> (\w+):(\d+)")
+
+
+def _stated(step: str) -> tuple[str, int]:
+    found = _STATED.search(step)
+    assert found is not None
+    return found[1], int(found[2])
+
+
+def stated_answer(text: str) -> int | None:
+    """The number in the last box of a reply, None if there is none."""
+    found = re.findall(r"\\boxed\{(\d+)\}", text)
+    return int(found[-1]) if found else None
+
+
+def reply(answer: int) -> str:
+    """What follows the thinking block."""
+    return rf"The answer is \boxed{{{answer}}}."
+
+
+def problems(seed: int, split: Split, lengths: tuple[int, int] | None = None) -> Iterator[Problem]:
+    """Endless problems of a split, the same for the same seed.
+
+    A problem belongs to the split that the hash of its text says, so that no problem of dev, test or hard can
+    be met in training, whatever the seeds.
+    """
+    chosen = random.Random(f"{split} {seed}")
+    low, high = lengths or (HARD_LENGTHS if split == "hard" else LENGTHS)
+    while True:
+        made = problem(chosen, chosen.randint(low, high))
+        if split in {"hard", split_of(made.text)}:
+            yield made
+
+
+def split_of(text: str) -> Split:
+    """Where a problem of ordinary length belongs: of 100 problems 96 train, 2 dev, 2 test."""
+    drawn = int(hashlib.sha256(text.encode()).hexdigest(), 16) % 100
+    return "test" if drawn < 2 else "dev" if drawn < 4 else "train"
+
+
+def problem(rng: random.Random, steps: int) -> Problem:
+    """One problem of any family with so many steps."""
+    family = rng.choices(FAMILIES, (6, 3, 1))[0]
+    return {"chain": _chain, "words": _words, "sequence": _sequence}[family](rng, steps)
+
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def _chain(rng: random.Random, steps: int) -> Problem:
+    names = rng.sample(_LETTERS, rng.randint(3, 4) + steps)
+    known = names[: len(names) - steps]
+    given = {name: rng.randrange(MODULUS) for name in known}
+    quantities: list[Quantity] = []
+    ops, weights = zip(*((op, o.weight) for op, o in OPERATIONS.items()), strict=True)
+    for name in names[len(known) :]:
+        op = rng.choices(ops, weights)[0]
+        arity = OPERATIONS[op].told.count("{}")
+        # The newest value is always used, so that every step is needed.
+        operands = [known[-1], *rng.sample(known[:-1], arity - 1)]
+        rng.shuffle(operands)
+        quantities.append(Quantity(name, op, tuple(operands)))
+        known = [*known, name]
+    lines = ["Modulo 100, with " + ", ".join(f"{name}:{value}" for name, value in given.items())]
+    for number, quantity in enumerate(quantities, 1):
+        lines.append(f"{number}) {quantity.name} = {OPERATIONS[quantity.op].told.format(*quantity.operands)}")
+    text = "\n".join(lines) + f"\nWhat is {quantities[-1].name}?"
+    return Problem("chain", text, given, tuple(quantities))
+
+
+# fmt: off
+_PEOPLE = [
+    "Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "Jan", "Kim", "Leo",
+    "Mia", "Nils", "Oda", "Pia", "Quin", "Rosa", "Sam", "Tom", "Uma", "Vera", "Will", "Yan",
+]
+# fmt: on
+_THINGS = ["apples", "books", "coins", "eggs", "marbles", "pears", "shells", "stamps"]
+
+
+def _words(rng: random.Random, steps: int) -> Problem:
+    """A story in which nobody has more than 99 things."""
+    people = rng.sample(_PEOPLE, 1 + steps)
+    things = rng.choice(_THINGS)
+    values = {people[0]: rng.randint(5, 40)}
+    told = [f"Today {people[0]} has {values[people[0]]} {things}."]
+    quantities: list[Quantity] = []
+    for number, name in enumerate(people[1:], 1):
+        last = people[number - 1]
+        quantity, words = _relation(rng, name, last, values)
+        numbers = [values[o] if isinstance(o, str) else o for o in quantity.operands]
+        values[name] = OPERATIONS[quantity.op].compute(*numbers)
+        quantities.append(quantity)
+        told.append(f"{number}) {name} has {words}.")
+    text = "\n".join(told) + f"\nHow many {things} has {people[-1]}?"
+    return Problem("words", text, {people[0]: values[people[0]]}, tuple(quantities))
+
+
+def _relation(rng: random.Random, name: str, last: str, values: Mapping[str, int]) -> tuple[Quantity, str]:
+    """A relation to the last person (and perhaps an earlier one) that keeps the value within 1 to 99."""
+    while True:
+        kind = rng.choice(("more", "fewer", "half", "double", "add", "times"))
+        other = rng.choice(list(values))
+        n = rng.randint(2, 40)
+        if kind == "more" and values[last] + n < MODULUS:
+            return Quantity(name, "add", (last, n)), f"{n} more than {last}"
+        if kind == "fewer" and values[last] > n:
+            return Quantity(name, "subtract", (last, n)), f"{n} fewer than {last}"
+        if kind == "half" and values[last] % 2 == 0:
+            return Quantity(name, "half", (last,)), OPERATIONS["half"].words.format(last)
+        if kind == "double" and values[last] * 2 < MODULUS:
+            return Quantity(name, "double", (last,)), OPERATIONS["double"].words.format(last)
+        if kind == "add" and other != last and values[last] + values[other] < MODULUS:
+            return Quantity(name, "add", (last, other)), OPERATIONS["add"].words.format(last, other)
+        if kind == "times" and values[last] * n < MODULUS and n > 2:
+            return Quantity(name, "times", (last, n)), OPERATIONS["times"].words.format(last, n)
+
+
+def _sequence(rng: random.Random, steps: int) -> Problem:
+    """A recurrence modulo 100: every step is a hard one, so these are short."""
+    steps = min(steps, 6)
+    start, factor, addend = rng.randrange(MODULUS), rng.randint(2, 9), rng.randint(1, 99)
+    names = list(_LETTERS[: steps + 1])
+    quantities = tuple(
+        Quantity(name, "mixed", (before, factor, addend)) for before, name in itertools.pairwise(names)
+    )
+    text = (
+        f"A sequence modulo 100 starts with a:{start}. Each next term is {factor} times the one before "
+        f"plus {addend}. What is {names[-1]}?"
+    )
+    return Problem("sequence", text, {"a": start}, quantities)
+
+
+def corrupted(rng: random.Random, made: Problem, index: int) -> str:
+    """A wrong version of step `index`: wrong result, wrong operand, wrong value, or the wrong step."""
+    steps = made.steps
+    right = steps[index]
+    while True:
+        kind = rng.choice(("result", "result", "result", "near", "operand", "operation", "order"))
+        wrong = right
+        if kind in {"result", "near"}:
+            name, value = _stated(right)
+            shift = rng.choice((-10, -2, -1, 1, 2, 10)) if kind == "near" else rng.randrange(1, MODULUS)
+            wrong = _STATED.sub(f"=> {name}:{(value + shift) % MODULUS}", right)
+        elif kind == "operand" and (used := re.findall(r"(\w+):(\d+)", right.split("=>")[0])):
+            name, value = rng.choice(used)
+            other = rng.randrange(MODULUS)
+            wrong = right.replace(f"{name}:{value}", f"{name}:{other}", 1)
+        elif kind == "operation":
+            quantity = made.quantities[index]
+            arity = OPERATIONS[quantity.op].told.count("{}")
+            ops = [op for op, o in OPERATIONS.items() if o.told.count("{}") == arity and op != quantity.op]
+            changed = (
+                *made.quantities[:index],
+                Quantity(quantity.name, rng.choice(ops or ["add"]), quantity.operands),
+            )
+            if ops:
+                other_problem = Problem(
+                    made.family, made.text, made.given, (*changed, *made.quantities[index + 1 :])
+                )
+                wrong = other_problem.steps[index]
+        elif kind == "order" and index + 2 < len(steps):
+            wrong = steps[index + 1]
+        if not made.right(steps[:index], wrong):
+            return wrong

@@ -1,0 +1,88 @@
+"""The pocket pair's tokenizer and chat format.
+
+Byte-level BPE in the pre-tokenization of Llama 3, so that llama.cpp, vLLM and transformers all read it.
+A number up to 99 is one token, whatever stands before it: a value is then one look-up. The judge's whole
+question is one token too, as cheap to ask as a question can be.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
+from specreason_lab.problems import Problem, problems, reply
+
+END, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+CONTROL = (END, TURN, TURN_END)
+MARKS = (THINK_OPEN, THINK_CLOSE, INLINE_JUDGE)  # tokens that are also plain text
+
+# Llama 3's, as llama.cpp's "llama-bpe" has it.
+_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+{%- set text = message.content -%}
+{%- if message.role == 'assistant' and '</think>' in text -%}
+{%- set text = text.split('</think>')[-1].strip() -%}
+{%- endif -%}
+{{- '<|im_start|>' + message.role + '\\n' + text + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n<think>\\n' -}}{%- endif -%}
+"""
+
+
+def train_tokenizer(sample: Iterable[str], size: int) -> Tokenizer:
+    """Learn the merges from texts of the lab's own, up to `size` tokens in all."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        sample,
+        trainers.BpeTrainer(
+            vocab_size=size - len(CONTROL) - len(MARKS),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in CONTROL])
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in MARKS])
+    return tokenizer
+
+
+def make_tokenizer(path: Path, size: int) -> Tokenizer:
+    """The tokenizer at `path`, made there if it is not yet; the same on every machine."""
+    if not path.exists():
+        source = problems(0, "train")
+        texts = [text for _ in range(4000) for text in _texts(next(source))]
+        texts += [f"system\nuser\nassistant\n{INSTRUCTION}"] * 500
+        texts += [str(number) for number in range(100) for _ in range(500)]
+        tokenizer = train_tokenizer(texts, size)
+        for text in map(str, range(100)):
+            assert len(tokenizer.encode(text).ids) == 1, text
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def _texts(problem: Problem) -> list[str]:
+    return [problem.text, "".join(problem.steps), reply(problem.answer)]
+
+
+def opened(question: str) -> str:
+    """The prompt up to where the model starts to think."""
+    return f"{TURN}user\n{question}{TURN_END}\n{TURN}assistant\n{THINK_OPEN}\n"
+
+
+def encode(tokenizer: Tokenizer, text: str) -> Sequence[int]:
+    """Token ids of a text; control tokens are read as such."""
+    return tokenizer.encode(text, add_special_tokens=False).ids

@@ -1,0 +1,207 @@
+"""Train one model of the pair: `python -m specreason_lab train small`.
+
+Resumable: the checkpoint holds all that the next step needs, and batches depend only on the seed and on
+their number.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+from specreason_lab.batches import Batch, Candidates, Maker
+from specreason_lab.measure import accuracy, result_accuracy
+from specreason_lab.model import Llama, Shape, deepened
+from specreason_lab.muon import Muon
+from specreason_lab.problems import LENGTHS, problems
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A model and how it is trained; fractions are of all tokens.
+
+    Chains grow to full length over the first `curriculum`; at `deepen` the model gets its last depth; from
+    `judge` on it learns verdicts; the learning rate falls from `decay` to the end.
+    """
+
+    name: str
+    shape: Shape
+    tokens: int
+    batch: int
+    muon: float
+    adam: float
+    seed: int = 1
+    curriculum: float = 0.2
+    shallow: int | None = None
+    deepen: float = 0.5
+    judge: float | None = None
+    decay: float = 0.5
+
+
+@dataclass(slots=True)
+class State:
+    """What changes during training. `number` counts groups of batches."""
+
+    model: Llama
+    optimizers: tuple[torch.optim.Optimizer, ...]
+    number: int = 0
+    updates: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    plan: Plan,
+    folder: Path,
+    tokenizer: Tokenizer,
+    samples: Candidates | None = None,
+    *,
+    stop_at: float = 1.0,
+    save_every: float = 120.0,
+    measure_every: float = 300.0,
+) -> Llama:
+    """Train up to the fraction `stop_at` of the plan's tokens, from the checkpoint in `folder` if any."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps(asdict(plan), indent=1))
+    checkpoint, log = folder / "checkpoint.pt", folder / "log.jsonl"
+    state = restored(plan, checkpoint) if checkpoint.exists() else fresh(plan)
+    saved = measured = time.monotonic()
+    while (done := state.tokens / plan.tokens) < stop_at:
+        if plan.shallow and done >= plan.deepen and len(state.model.blocks) < plan.shape.layers:
+            save(state, folder / "shallow.pt")
+            model = deepened(state.model, plan.shape.layers)
+            state.model, state.optimizers = model, optimizers(plan, model)
+        judging = plan.judge is not None and done >= plan.judge
+        maker = Maker(tokenizer, plan.batch, plan.seed, 3 if judging else 0, samples)
+        for batch in maker.batches(lengths(plan, done), state.number):
+            began = time.monotonic()
+            told = update(plan, state, batch)
+            state.seconds += time.monotonic() - began
+        state.number += 1
+        now = time.monotonic()
+        if now - saved > save_every or state.tokens >= plan.tokens * stop_at:
+            saved = now
+            save(state, checkpoint)
+            if now - measured > measure_every or state.tokens >= plan.tokens * stop_at:
+                measured = now
+                told |= measurements(state.model, tokenizer)
+            with log.open("a") as lines:
+                row = {
+                    "tokens": state.tokens,
+                    "updates": state.updates,
+                    "seconds": round(state.seconds),
+                    **told,
+                }
+                lines.write(json.dumps(row) + "\n")
+                print(row, flush=True)
+    return state.model
+
+
+def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
+    """One step of the optimizers; the losses (nats a token) of reasoning and of judging."""
+    done = state.tokens / plan.tokens
+    rate = min(1.0, (state.updates + 1) / 50, max(0.02, (1 - done) / (1 - plan.decay)))
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["full"] * rate
+    state.model.train()
+    wanted = batch.targets >= 0
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
+        logits = state.model(batch.ids, batch.positions, batch.mask, wanted=wanted)
+    losses = F.cross_entropy(logits.float(), batch.targets[wanted], reduction="none")
+    judged = batch.judged[wanted]
+    written = losses[~judged].mean()
+    verdict = losses[judged].mean() if judged.any() else torch.zeros(())
+    (written + 0.2 * verdict).backward()
+    for optimizer in state.optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    state.updates += 1
+    state.tokens += int((batch.mask.diagonal(dim1=-2, dim2=-1)).sum())
+    return {"loss": round(written.item(), 4), "judge": round(verdict.item(), 4)}
+
+
+@cache
+def bfloat16_pays() -> bool:
+    """Whether this processor multiplies matrices faster in bfloat16 (with AVX512-BF16: 3 times)."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        a, b = torch.ones(1024, 320, dtype=dtype), torch.ones(320, 864, dtype=dtype)
+        a @ b
+        began = time.perf_counter()
+        for _ in range(5):
+            a @ b
+        return time.perf_counter() - began
+
+    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
+
+
+def lengths(plan: Plan, done: float) -> tuple[int, int]:
+    """Steps of the chains at this point of the curriculum."""
+    low, high = LENGTHS
+    grown = min(1.0, done / plan.curriculum) if plan.curriculum else 1.0
+    return (1 if grown < 1 else low, max(2, round(2 + grown * (high - 2))))
+
+
+def optimizers(plan: Plan, model: Llama) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the blocks' matrices, Adam for all else. `full` is the rate before warm-up and decay."""
+    matrices = model.matrices()
+    inside = set(map(id, matrices))
+    others = [p for p in model.parameters() if id(p) not in inside]
+    dtype = torch.bfloat16 if bfloat16_pays() else torch.float32
+    made = (Muon(matrices, plan.muon, dtype=dtype), torch.optim.Adam(others, plan.adam, betas=(0.9, 0.95)))
+    for optimizer in made:
+        for group in optimizer.param_groups:
+            group["full"] = group["lr"]
+    return made
+
+
+def fresh(plan: Plan) -> State:
+    """The start of a run."""
+    torch.manual_seed(plan.seed)
+    shape = Shape(**asdict(plan.shape) | {"layers": plan.shallow or plan.shape.layers})
+    model = Llama(shape)
+    return State(model, optimizers(plan, model))
+
+
+def restored(plan: Plan, path: Path) -> State:
+    """A run where it was saved."""
+    kept = torch.load(path, weights_only=True)
+    model = Llama(Shape(**kept["shape"]))
+    model.load_state_dict(kept["model"])
+    state = State(
+        model, optimizers(plan, model), kept["number"], kept["updates"], kept["tokens"], kept["seconds"]
+    )
+    for optimizer, old in zip(state.optimizers, kept["optimizers"], strict=True):
+        optimizer.load_state_dict(old)
+    return state
+
+
+def save(state: State, path: Path) -> None:
+    """Write a checkpoint; whoever reads it finds the old one or the new one, never half."""
+    kept = {
+        "shape": asdict(state.model.shape),
+        "model": state.model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
+        "number": state.number,
+        "updates": state.updates,
+        "tokens": state.tokens,
+        "seconds": state.seconds,
+    }
+    torch.save(kept, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def measurements(model: Llama, tokenizer: Tokenizer) -> dict[str, object]:
+    """How the model does on problems of the dev split."""
+    sample = list(islice(problems(1, "dev"), 100))
+    return {
+        "solved": accuracy(model, tokenizer, sample),
+        "results": result_accuracy(model, tokenizer, sample),
+    }
