@@ -66,12 +66,11 @@ class Maker:
         """A few batches of problems of similar length; the same for the same number."""
         rng = random.Random(f"batches {self.seed} {number}")
         source = problems(rng.getrandbits(60), "train", lengths)
-        rows = sorted(
-            (self._row(rng, source) for _ in range(self.tokens // 24)), key=lambda row: len(row.ids)
-        )
+        drawn = [self._row(rng, source) for _ in range(self.tokens // 24)]
+        rows = sorted(drawn, key=lambda row: -len(row.ids))  # what is left for the last batch is then short
         made: list[list[_Row]] = [[]]
         for row in rows:
-            if made[-1] and (len(made[-1]) + 1) * len(row.ids) > self.tokens:
+            if made[-1] and (len(made[-1]) + 1) * len(made[-1][0].ids) > self.tokens:
                 made.append([])
             made[-1].append(row)
         rng.shuffle(made)

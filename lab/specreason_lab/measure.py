@@ -33,7 +33,7 @@ def accuracy(
 def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem]) -> dict[str, float]:
     """By operation: share of the results that are right when all before them is given; and of used values."""
     hits: dict[str, list[bool]] = defaultdict(list)
-    colon = encode(tokenizer, ":")[0]
+    numbers = {encode(tokenizer, f" {number}")[0] for number in range(100)}
     model.eval()
     for problem in sample:
         prompt = opened(problem.text)
@@ -42,7 +42,7 @@ def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem
         ids = row.ids[0].tolist()
         ends = step_ends(tokenizer, prompt, problem)
         for quantity, start, end in zip(problem.quantities, ends, ends[1:], strict=False):
-            values = [at + 1 for at in range(start, end) if ids[at] == colon]
+            values = [at for at in range(start, end) if ids[at] in numbers]
             for at in values[:-1]:
                 hits["used"].append(int(best[at - 1]) == ids[at])
             hits[quantity.op].append(int(best[values[-1] - 1]) == ids[values[-1]])

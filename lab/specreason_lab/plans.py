@@ -9,7 +9,7 @@ from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
 from specreason_lab.train import Plan, train
 
-VOCABULARY = 611  # all merges that the lab's texts have to offer
+VOCABULARY = 710  # all merges that the lab's texts have to offer
 SAMPLED_PROBLEMS = 12_000
 NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
 
@@ -17,8 +17,8 @@ PLANS = {
     "small": Plan(
         "small",
         Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY),
-        tokens=13_000_000,
-        batch=2048,
+        tokens=24_000_000,
+        batch=1536,
         muon=0.01,
         adam=2e-3,
     ),

@@ -2,7 +2,7 @@
 
 A problem is a list of named quantities, each computed from earlier ones; what differs between families is
 how the problem is told. The solution is one step a quantity, written so that a small model can look things
-up: the step repeats the value beside each name that it uses and ends with `name:value`.
+up: the step repeats the value beside each name that it uses and ends with name and value.
 """
 
 import hashlib
@@ -71,12 +71,12 @@ class Problem:
     def _step(self, index: int, values: Mapping[str, int]) -> tuple[str, int]:
         quantity = self.quantities[index]
         numbers = [values[o] if isinstance(o, str) else o for o in quantity.operands]
-        told = [f"{o}:{values[o]}" if isinstance(o, str) else str(o) for o in quantity.operands]
+        told = [f"{o} {values[o]}" if isinstance(o, str) else str(o) for o in quantity.operands]
         value = OPERATIONS[quantity.op].compute(*numbers)
         last = index == len(self.quantities) - 1
         end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
         formula = OPERATIONS[quantity.op].told.format(*told)
-        return f"{index + 1}) {quantity.name} = {formula} => {quantity.name}:{value}{end}", value
+        return f"{index + 1}) {quantity.name} = {formula} => {quantity.name} {value}{end}", value
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "times": Operation(_product, "{} * {}", 3, "{1} times as many as {0}"),
     "mixed": Operation(_product, "{} * {} + {}", 2),
 }
-_STATED = re.compile(r"=> (\w+):(\d+)")
+_STATED = re.compile(r"=> (\w+) (\d+)")
 
 
 def _stated(step: str) -> tuple[str, int]:
@@ -188,7 +188,7 @@ def _chain(rng: random.Random, steps: int) -> Problem:
         rng.shuffle(operands)
         quantities.append(Quantity(name, op, tuple(operands)))
         known = [*known, name]
-    lines = ["Modulo 100, with " + ", ".join(f"{name}:{value}" for name, value in given.items())]
+    lines = ["Modulo 100, with " + ", ".join(f"{name} {value}" for name, value in given.items())]
     for number, quantity in enumerate(quantities, 1):
         lines.append(f"{number}) {quantity.name} = {OPERATIONS[quantity.op].told.format(*quantity.operands)}")
     text = "\n".join(lines) + f"\nWhat is {quantities[-1].name}?"
@@ -251,7 +251,7 @@ def _sequence(rng: random.Random, steps: int) -> Problem:
         Quantity(name, "mixed", (before, factor, addend)) for before, name in itertools.pairwise(names)
     )
     text = (
-        f"A sequence modulo 100 starts with a:{start}. Each next term is {factor} times the one before "
+        f"A sequence modulo 100 starts with a {start}. Each next term is {factor} times the one before "
         f"plus {addend}. What is {names[-1]}?"
     )
     return Problem("sequence", text, {"a": start}, quantities)
@@ -267,11 +267,11 @@ def corrupted(rng: random.Random, made: Problem, index: int) -> str:
         if kind in {"result", "near"}:
             name, value = _stated(right)
             shift = rng.choice((-10, -2, -1, 1, 2, 10)) if kind == "near" else rng.randrange(1, MODULUS)
-            wrong = _STATED.sub(f"=> {name}:{(value + shift) % MODULUS}", right)
-        elif kind == "operand" and (used := re.findall(r"(\w+):(\d+)", right.split("=>")[0])):
+            wrong = _STATED.sub(f"=> {name} {(value + shift) % MODULUS}", right)
+        elif kind == "operand" and (used := re.findall(r"([A-Za-z]+) (\d+)", right.split("=>")[0])):
             name, value = rng.choice(used)
             other = rng.randrange(MODULUS)
-            wrong = right.replace(f"{name}:{value}", f"{name}:{other}", 1)
+            wrong = right.replace(f"{name} {value}", f"{name} {other}", 1)
         elif kind == "operation":
             quantity = made.quantities[index]
             arity = OPERATIONS[quantity.op].told.count("{}")

@@ -1,28 +1,23 @@
 """The pocket pair's tokenizer and chat format.
 
-Byte-level BPE in the pre-tokenization of Llama 3, so that llama.cpp, vLLM and transformers all read it.
-A number up to 99 is one token, whatever stands before it: a value is then one look-up. The judge's whole
-question is one token too, as cheap to ask as a question can be.
+Byte-level BPE in the pre-tokenization of GPT-2, so that llama.cpp, vLLM and transformers all read it. A number up
+to 99 is one token: a value is then one look-up. So are a blank line, and the judge's whole question, which is then
+as cheap to ask as a question can be.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
 from specreason_lab.problems import Problem, problems, reply
 
 END, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+BLANK_LINE = "\n\n"
 CONTROL = (END, TURN, TURN_END)
-MARKS = (THINK_OPEN, THINK_CLOSE, INLINE_JUDGE)  # tokens that are also plain text
-
-# Llama 3's, as llama.cpp's "llama-bpe" has it.
-_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+MARKS = (THINK_OPEN, THINK_CLOSE, BLANK_LINE, INLINE_JUDGE)  # tokens that are also plain text
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -38,13 +33,8 @@ CHAT_TEMPLATE = """\
 
 def train_tokenizer(sample: Iterable[str], size: int) -> Tokenizer:
     """Learn the merges from texts of the lab's own, up to `size` tokens in all."""
-    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(
         sample,
@@ -65,10 +55,10 @@ def make_tokenizer(path: Path, size: int) -> Tokenizer:
         source = problems(0, "train")
         texts = [text for _ in range(4000) for text in _texts(next(source))]
         texts += [f"system\nuser\nassistant\n{INSTRUCTION}"] * 500
-        texts += [str(number) for number in range(100) for _ in range(500)]
+        texts += [f"{space}{number}" for number in range(100) for space in ("", " ") for _ in range(500)]
         tokenizer = train_tokenizer(texts, size)
-        for text in map(str, range(100)):
-            assert len(tokenizer.encode(text).ids) == 1, text
+        for number in range(100):
+            assert len(tokenizer.encode(str(number)).ids) == len(tokenizer.encode(f" {number}").ids) == 1
         path.parent.mkdir(parents=True, exist_ok=True)
         tokenizer.save(str(path))
     return Tokenizer.from_file(str(path))

@@ -82,6 +82,7 @@ class SpecReason:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+        self.engines = self._given or {}
 
     async def solve(
         self,
@@ -138,9 +139,11 @@ class SpecReason:
         session = uuid.uuid4().hex
         wanted = self._policy.roles if self._policy else _ROLES_OF[reasoning.scheme]
         if missing := [role for role in wanted if role not in self.engines]:
+            how = "enter it first: async with SpecReason(...) as engine"
+            if self.engines:
+                how = f"pass roles={wanted!r} to SpecReason"
             raise ConfigError(
-                f"scheme '{reasoning.scheme}' needs the {missing[0]} model, which was not connected; "
-                f"pass roles={wanted!r} to SpecReason"
+                f"scheme '{reasoning.scheme}' needs the {missing[0]} model, which is not connected; {how}"
             )
         turns: dict[Role, OpenTurn] = {}
         asked: dict[Role, Sequence[Message]] = {}
@@ -188,7 +191,10 @@ async def open_engine(role: Role, settings: EngineSettings) -> Engine:
     if settings.url is not None:
         return await connect(role, settings)
     if not settings.model:
-        raise ConfigError(f"set '{role}.url' (an endpoint) or '{role}.model' (weights in this process)")
+        raise ConfigError(
+            f"the {role} model is not set: set '{role}.url' (an endpoint) or '{role}.model' (weights in this "
+            "process; specreason models list)"
+        )
     return await embedded.load(role, cache.require(settings.model), settings.model, settings)
 
 

@@ -132,3 +132,14 @@ def test_every_key_can_be_set_by_its_variable() -> None:
 def test_a_section_that_is_no_table_is_an_error(toml: Path) -> None:
     toml.write_text("reasoning = 5\n")
     assert "reasoning" in error_of(toml, {"reasoning.threshold": 3})
+
+
+def test_an_address_needs_its_scheme() -> None:
+    with pytest.raises(ConfigError, match=r"'base\.url' .*http://127"):
+        load_settings(flags={"base.url": "localhost:8000"}, env={})
+
+
+def test_a_password_in_an_address_is_not_shown() -> None:
+    settings = load_settings(flags={"base.url": "http://user:hush@127.0.0.1:9/v1"}, env={})
+    assert "hush" not in settings.model_dump_json()
+    assert settings.base.url == "http://user:hush@127.0.0.1:9/v1"

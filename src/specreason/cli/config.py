@@ -8,6 +8,8 @@ from rich.console import Console
 
 from specreason.config import load_settings
 from specreason.config.explain import as_markdown, knobs
+from specreason.errors import ConfigError
+from specreason.session import resolve
 
 
 def config(
@@ -16,14 +18,17 @@ def config(
     file: Annotated[
         Path | None, typer.Option("--config", help="TOML file (default: specreason.toml).")
     ] = None,
+    pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
 ) -> None:
     """Show the settings in force (secrets hidden); with --explain, what each one means."""
     console = Console(highlight=False, soft_wrap=True)
-    if explain and markdown:
+    if markdown and not explain:
+        raise ConfigError("--markdown goes with --explain")
+    if markdown:
         typer.echo(as_markdown(), nl=False)
         return
     if not explain:
-        console.print_json(load_settings(file).model_dump_json())
+        console.print_json(resolve(load_settings(file, {"pair": pair})).model_dump_json())
         return
     for knob in knobs():
         span = ", ".join(part for part in (knob.range, knob.unit) if part)

@@ -79,10 +79,10 @@ class StepDisplay:
 
     def _step(self, event: StepAccepted) -> None:
         if event.author == "small":
-            score = "" if self._score is None else f" (score {self._score:g})"
+            score = "" if self._score is None else f" (score {self._score:.3g})"
             head, style = f"drafted, accepted{score}", "green"
         elif self._rejected:
-            score = f", score {self._score:g} < {self._threshold:g}" if self._score is not None else ""
+            score = f", score {self._score:.3g} < {self._threshold:g}" if self._score is not None else ""
             head, style = f"rewritten by the base model (draft rejected: {self._rejected}{score})", "yellow"
         else:
             head, style = "written by the base model", "cyan"

@@ -17,6 +17,7 @@ from specreason.models import cache, catalogue
 from specreason.session import open_engine, resolve
 
 _GOOD, _BAD, _UNKNOWN = "[green]ok[/] ", "[red]no[/] ", "[yellow]?[/]  "
+_UNSEEN = "the server does not tell how many requests run"
 _CAPABILITIES = {
     "tokenize": ("tells token ids of a text", "prompts go as text; the prefix cache may shift"),
     "token_prompts": ("takes token ids as prompt", "prompts go as text; the prefix cache may shift"),
@@ -24,7 +25,7 @@ _CAPABILITIES = {
     "cached_tokens": ("tells cached prompt tokens", "vLLM: start it with --enable-prompt-tokens-details"),
     "first_token_logprobs": ("tells the next token's distribution", "the judge cannot score with it"),
     "own_template": ("renders its own chat template", "set chat_template for it"),
-    "cancellation": ("stops when a stream is left", "cannot be seen from outside, or it does not stop"),
+    "cancellation": ("stops when a stream is left", "it still ran 5 s later; is there a proxy in between?"),
 }  # fmt: skip
 
 
@@ -34,7 +35,11 @@ def doctor(
     ] = None,
     pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
 ) -> None:
-    """Check the installation, the weights and every configured engine; exit code 1 if one needs mending."""
+    """Check the installation, the weights and every configured engine.
+
+    Loads embedded models, so it takes as long as that. Marks: ok; no (done without, where that is possible);
+    ? (not known). Exit code 1 if an engine does not answer, cannot score, or has no chat template.
+    """
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"specreason {version('specreason')}, Python {platform.python_version()}, {platform.platform()}"
@@ -56,7 +61,9 @@ def doctor(
 async def _engines(settings: Settings, console: Console) -> bool:
     healthy = True
     for role, section in (("base", settings.base), ("small", settings.small)):
-        console.print(f"\n[bold]{role}[/]: {section.url or 'embedded'} {section.model}")
+        console.print(
+            f"\n[bold]{role}[/]: {section.url or 'embedded'} {section.model or '(no model is set)'}"
+        )
         try:
             engine = await open_engine("base" if role == "base" else "small", section)
         except SpecReasonError as error:
@@ -83,6 +90,8 @@ async def _capabilities(engine: object, section: EngineSettings, console: Consol
         value = cancellation if name == "cancellation" else getattr(seen, name)
         mark = _UNKNOWN if value is None else _GOOD if value else _BAD
         more = f" (the {value} likeliest)" if name == "first_token_logprobs" and value else ""
-        console.print(f"{mark}{meaning}{more}" + ("" if value else f": {fix}"))
+        console.print(
+            f"{mark}{meaning}{more}" + ("" if value else f": {fix if value is not None else _UNSEEN}")
+        )
     can_render = seen.own_template or section.chat_template != "auto"
     return seen.first_token_logprobs > 0 and can_render

@@ -61,10 +61,11 @@ async def _solved(text: str, settings: Settings, *, as_json: bool, trace: Path |
     console = Console(stderr=as_json, highlight=False, soft_wrap=True, quiet=as_json)
     tally = Tally()
     with ExitStack() as files:
-        lines = files.enter_context(_opened(trace)) if trace else None
         async with AsyncExitStack() as stack:
             with console.status("loading the models ..."):
                 engine = await stack.enter_async_context(SpecReason(settings))
+            # Only now: a run that never starts leaves an older trace alone.
+            lines = files.enter_context(_opened(trace)) if trace else None
             display = StepDisplay(console, settings.reasoning)
             async with aclosing(engine.stream(text)) as events:
                 async for event in events:

@@ -26,7 +26,7 @@ _TYPE_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or fa
 
 
 def load_settings(
-    file: Path | None = None,
+    file: str | Path | None = None,
     flags: Mapping[str, object] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Settings:
@@ -40,7 +40,11 @@ def load_settings(
     values: dict[str, object] = {}
     source: dict[str, str] = {}
 
-    for key, value, origin in (*_from_file(file, env), *_from_env(env), *_from_flags(flags or {})):
+    for key, value, origin in (
+        *_from_file(None if file is None else Path(file), env),
+        *_from_env(env),
+        *_from_flags(flags or {}),
+    ):
         _put(values, key, value)
         source[key] = origin
     try:

@@ -4,13 +4,17 @@ The documentation page and `specreason config --explain` are generated from thes
 description of a field is the only place where a knob is explained.
 """
 
+import re
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_serializer, field_validator
 from pydantic.fields import FieldInfo
 
 Scheme = Literal["specreason", "base", "small"]
 Unit = Literal["tokens", "seconds", "steps", "score", "attempts", "threads", "layers", "requests"]
+
+_ADDRESS = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=//)[^/@]*@")
 
 
 def _knob(
@@ -47,6 +51,18 @@ class EngineSettings(_Section):
         str | None,
         _knob("Base URL of the endpoint, for example http://127.0.0.1:8000/v1; unset means embedded."),
     ] = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None and not _ADDRESS.match(url):
+            raise ValueError("it must be an address such as http://127.0.0.1:8000/v1")
+        return url
+
+    @field_serializer("url", when_used="json")
+    def _without_password(self, url: str | None) -> str | None:
+        return None if url is None else _PASSWORD.sub("***@", url)
+
     dialect: Annotated[
         Literal["auto", "vllm", "sglang", "llama-server", "generic"],
         _knob("Which server answers at `url`; auto asks it."),

@@ -84,7 +84,8 @@ def _require_weights(weights: Weights) -> Path:
     if not path.is_file():
         raise ModelFileError(
             f"The weights of {weights.name} are not on this machine (looked for {path}). "
-            f"Fetch them: specreason models pull {weights.name}"
+            f"Fetch them: specreason models pull {weights.name} (the embedded pair: specreason models pull); "
+            f"if they lie elsewhere, set {CACHE_VARIABLE}"
         )
     size = path.stat().st_size
     if size != weights.bytes:

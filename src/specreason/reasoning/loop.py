@@ -119,8 +119,11 @@ class Loop:
                     yield event
             else:
                 async with aclosing(self._run.schedule(self, self._chain)) as checked_drafts:
-                    async for checked in checked_drafts:
-                        async for event in self._decided(checked):
+                    async for told in checked_drafts:
+                        if isinstance(told, Drafted):
+                            yield self._drafted(told)
+                            continue
+                        async for event in self._decided(told):
                             yield event
                         if self._ended is not None:
                             break
@@ -132,12 +135,17 @@ class Loop:
         for event in self._told_calls():
             yield event
 
+    def _drafted(self, drafted: Drafted) -> StepDrafted:
+        step = drafted.step
+        return StepDrafted(
+            self._clock(), self._chain.length, step.text, step.tokens, drafted.seconds, step.end
+        )
+
     async def _decided(self, checked: Checked) -> AsyncGenerator[Event, None]:
-        """Tell of a draft and its verdict; a rejected one is rewritten at once."""
+        """Tell of a verdict; a rejected draft is rewritten at once."""
         step, index, verdict = checked.drafted.step, self._chain.length, checked.verified.verdict
         for event in self._told_calls():
             yield event
-        yield StepDrafted(self._clock(), index, step.text, step.tokens, checked.drafted.seconds, step.end)
         for signal in checked.verified.known.values.values():
             if isinstance(signal, Score):
                 for event in told_score(self._clock(), index, signal):

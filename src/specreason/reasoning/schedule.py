@@ -60,16 +60,17 @@ class Speculation(Protocol):
 
 
 class Schedule(Protocol):
-    """Turns a speculation into checked drafts, in order, up to the first rejection or the end of drafting."""
+    """Turns a speculation into drafts and verdicts, up to the first rejection or the end of drafting."""
 
-    def __call__(self, speculation: Speculation, chain: Chain) -> AsyncGenerator[Checked, None]:
-        """Checked drafts after `chain`. The consumer may stop at any of them."""
+    def __call__(self, speculation: Speculation, chain: Chain) -> AsyncGenerator[Drafted | Checked, None]:
+        """Each draft after `chain`, and then the same one checked. The consumer may stop at any of them."""
         ...
 
 
-async def sequential(speculation: Speculation, chain: Chain) -> AsyncGenerator[Checked, None]:
+async def sequential(speculation: Speculation, chain: Chain) -> AsyncGenerator[Drafted | Checked, None]:
     """One model works at a time: the draft stream is held while its step is judged."""
     while (drafted := await speculation.draft(chain)) is not None:
+        yield drafted
         verified = await speculation.verify(chain, drafted.step, speculation.hold)
         if isinstance(verified.verdict, Accept):
             chain = await speculation.extend(chain, drafted.step)
