@@ -1,8 +1,8 @@
 """The pocket pair's tokenizer and chat format.
 
-Byte-level BPE in the pre-tokenization of GPT-2, so that llama.cpp, vLLM and transformers all read it. A number up
-to 99 is one token: a value is then one look-up. So are a blank line, and the judge's whole question, which is then
-as cheap to ask as a question can be.
+Byte-level BPE in the pre-tokenization of GPT-2, so that llama.cpp, vLLM and transformers all read it. A
+number up to 99 is one token: a value is then one look-up. So are a blank line, and the judge's whole
+question, which is then as cheap to ask as a question can be.
 """
 
 from collections.abc import Iterable, Sequence

@@ -102,10 +102,9 @@ async def test_nothing_listens() -> None:
     assert caught.value.engine == "small"
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://127.0.0.1:99999", "nonsense"])
-async def test_not_a_url(url: str) -> None:
+async def test_not_a_port() -> None:
     with pytest.raises(EngineRejected, match=r"'base\.url'"):
-        await connect("base", EngineSettings(url=url, attempts=1))
+        await connect("base", EngineSettings(url="http://127.0.0.1:99999", attempts=1))
 
 
 async def test_a_password_in_the_url_is_not_told() -> None:

@@ -134,9 +134,12 @@ def test_a_section_that_is_no_table_is_an_error(toml: Path) -> None:
     assert "reasoning" in error_of(toml, {"reasoning.threshold": 3})
 
 
-def test_an_address_needs_its_scheme() -> None:
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "127.0.0.1:8000", "ftp://127.0.0.1", "nonsense", "http://"]
+)
+def test_not_an_address(url: str) -> None:
     with pytest.raises(ConfigError, match=r"'base\.url' .*http://127"):
-        load_settings(flags={"base.url": "localhost:8000"}, env={})
+        load_settings(flags={"base.url": url}, env={})
 
 
 def test_a_password_in_an_address_is_not_shown() -> None:
