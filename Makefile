@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LAB := .venv-lab
 N ?= 5
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core lock clean setup models help
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-pocket lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -47,10 +48,30 @@ docs: $(READY)   ## the documentation as a site in site/
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/zensical build
 
-bench: bench-core  ## all benchmarks
+bench: bench-core bench-pocket ## all benchmarks
 
 bench-core: models ## accuracy, cache share and overhead of the core (N= problems)
 	@$(BIN)/python -m benchmarks.core --problems $(N)
+
+bench-pocket: $(READY) ## the method's gain on the pocket pair (N= problems, THRESHOLDS=1,3,5,7,9)
+	@$(BIN)/python -m benchmarks.pocket --problems $(N) --thresholds "$(THRESHOLDS)"
+
+# PyTorch has an environment of its own: only training needs it.
+$(LAB)/.ready: pyproject.toml
+	@test -x $(LAB)/bin/python || $(PYTHON) -m venv $(LAB)
+	@$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lab,embedded]'
+	@touch $@
+
+lab-train: $(LAB)/.ready ## train the pocket pair from nothing (hours; goes on where it was stopped)
+	@$(LAB)/bin/specreason lab train base
+
+lab-export: $(LAB)/.ready ## GGUF files and hub folders of the trained pair, checked against PyTorch
+	@$(LAB)/bin/specreason lab export small
+	@$(LAB)/bin/specreason lab export base
+
+lab-test: $(LAB)/.ready ## tests of what needs PyTorch
+	@$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check pytest pytest-asyncio pytest-xdist hypothesis
+	@$(LAB)/bin/python -m pytest tests/lab
 
 test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own environment, 4 GB)
 	@bash tests/vllm/run.sh
@@ -59,4 +80,4 @@ lock:            ## renew requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded pyproject.toml -o requirements.lock
 
 clean:           ## everything that make created, weights included
-	rm -rf $(VENV) .venv-vllm .cache site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LAB) .venv-vllm .cache site .pytest_cache .ruff_cache .hypothesis

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from specreason.config import EngineSettings
 from specreason.engines.protocol import Engine, Prompt, Sampling, Segment
 from specreason.session import open_engine
-from tokenizers import Tokenizer
-
 from specreason_lab.model import Llama, continued
 from specreason_lab.problems import problems
 from specreason_lab.tokenizer import TURN_END, encode, opened
@@ -17,7 +17,7 @@ TOKENS = 60
 
 
 async def agreement(model: Llama, tokenizer: Tokenizer, file: Path, count: int = 100) -> list[bool]:
-    """For each of `count` test problems: whether the first `TOKENS` greedy tokens are the same in llama.cpp."""
+    """For each of `count` test problems: whether `TOKENS` greedy tokens are the same in llama.cpp."""
     sample = list(islice(problems(9, "test"), count))
     prompts = [list(encode(tokenizer, opened(problem.text))) for problem in sample]
     stop = frozenset(encode(tokenizer, TURN_END))

@@ -69,7 +69,7 @@ def export(
     to: Annotated[Path, typer.Option(help="Where the GGUF file and the hub folder go.")] = Path("lab/export"),
 ) -> None:
     """Write a trained model as a GGUF file (llama.cpp) and as a folder for transformers and vLLM."""
-    typer.echo(_needs_extra("specreason_lab.plans").export(model, folder, to))
+    _needs_extra("specreason_lab.plans").export(model, folder, to, typer.echo)
 
 
 def _needs_extra(module: str) -> Any:

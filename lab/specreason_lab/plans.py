@@ -1,13 +1,15 @@
 """The pair's two plans, and the pipeline from nothing to files that engines load."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from specreason_lab.agree import agreement
 from specreason_lab.export import export_gguf, export_hub_folder
 from specreason_lab.model import Llama, Shape
 from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
-from specreason_lab.train import Plan, train
+from specreason_lab.train import Plan, train, trained
 
 VOCABULARY = 710  # all merges that the lab's texts have to offer
 SAMPLED_PROBLEMS = 12_000
@@ -52,11 +54,13 @@ def run(which: str, folder: Path, tell: Callable[[str], object] = print) -> Llam
     return train(plan, folder / which, tokenizer, samples)
 
 
-def export(which: str, folder: Path, to: Path) -> Path:
-    """Write the trained model as a GGUF file and a hub folder under `to`; the file's path."""
+def export(which: str, folder: Path, to: Path, tell: Callable[[str], object] = print) -> Path:
+    """Write the trained model as a GGUF file and a hub folder under `to`, and compare; the file's path."""
     tokenizer = make_tokenizer(folder / "tokenizer.json", VOCABULARY)
-    model = train(PLANS[which], folder / which, tokenizer)
+    model = trained(PLANS[which], folder / which)
     file = to / f"{NAMES[which]}-f32.gguf"
     export_gguf(model, tokenizer, file, NAMES[which])
     export_hub_folder(model, tokenizer, to / NAMES[which])
+    same = asyncio.run(agreement(model, tokenizer, file))
+    tell(f"{file}: {sum(same)} of {len(same)} greedy continuations are those of PyTorch")
     return file

@@ -183,6 +183,11 @@ def restored(plan: Plan, path: Path) -> State:
     return state
 
 
+def trained(plan: Plan, folder: Path) -> Llama:
+    """The model as it stands in `folder`, whether or not its training has come to its end."""
+    return restored(plan, folder / "checkpoint.pt").model
+
+
 def save(state: State, path: Path) -> None:
     """Write a checkpoint; whoever reads it finds the old one or the new one, never half."""
     kept = {
