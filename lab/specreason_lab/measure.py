@@ -34,6 +34,7 @@ def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem
     """By operation: share of the results that are right when all before them is given; and of used values."""
     hits: dict[str, list[bool]] = defaultdict(list)
     numbers = {encode(tokenizer, f" {number}")[0] for number in range(100)}
+    equal, with_, colon_ = (encode(tokenizer, mark)[0] for mark in (" =", " With", ":"))
     model.eval()
     for problem in sample:
         prompt = opened(problem.text)
@@ -42,8 +43,11 @@ def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem
         ids = row.ids[0].tolist()
         ends = step_ends(tokenizer, prompt, problem)
         for quantity, start, end in zip(problem.quantities, ends, ends[1:], strict=False):
-            values = [at for at in range(start, end) if ids[at] in numbers]
-            for at in values[:-1]:
-                hits["used"].append(int(best[at - 1]) == ids[at])
-            hits[quantity.op].append(int(best[values[-1] - 1]) == ids[values[-1]])
+            told = range(start, end)
+            equals = max(at for at in told if ids[at] == equal)
+            given, colon = (next(at for at in told if ids[at] == mark) for mark in (with_, colon_))
+            for at in range(given, colon):
+                if ids[at] in numbers:
+                    hits["used"].append(int(best[at - 1]) == ids[at])
+            hits[quantity.op].append(int(best[equals]) == ids[equals + 1])
     return {name: round(sum(told) / len(told), 3) for name, told in sorted(hits.items())}

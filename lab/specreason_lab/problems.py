@@ -2,7 +2,9 @@
 
 A problem is a list of named quantities, each computed from earlier ones; what differs between families is
 how the problem is told. The solution is one step a quantity, written so that a small model can look things
-up: the step repeats the value beside each name that it uses and ends with name and value.
+up: a step repeats the definition, puts the value beside each name, calculates, and ends with name and value.
+
+    3) c is a + b. With a 12, b 7: 12 + 7 = 19. So c 19.
 """
 
 import hashlib
@@ -30,6 +32,14 @@ class Quantity:
     name: str
     op: str
     operands: tuple[str | int, ...]
+
+    def numbers(self, values: Mapping[str, int]) -> list[int]:
+        """The operands' values. Raises KeyError if one is not known."""
+        return [values[o] if isinstance(o, str) else o for o in self.operands]
+
+    def value(self, values: Mapping[str, int]) -> int:
+        """What it comes to."""
+        return OPERATIONS[self.op].compute(*self.numbers(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +80,30 @@ class Problem:
 
     def _step(self, index: int, values: Mapping[str, int]) -> tuple[str, int]:
         quantity = self.quantities[index]
-        numbers = [values[o] if isinstance(o, str) else o for o in quantity.operands]
-        told = [f"{o} {values[o]}" if isinstance(o, str) else str(o) for o in quantity.operands]
-        value = OPERATIONS[quantity.op].compute(*numbers)
-        last = index == len(self.quantities) - 1
-        end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
-        formula = OPERATIONS[quantity.op].told.format(*told)
-        return f"{index + 1}) {quantity.name} = {formula} => {quantity.name} {value}{end}", value
+        value = quantity.value(values)
+        return written(quantity, index, values, value, last=index == len(self.quantities) - 1), value
+
+
+def written(
+    quantity: Quantity, index: int, values: Mapping[str, int], value: int, *, last: bool = False
+) -> str:
+    """The step that computes a quantity from `values` and states `value`."""
+    numbers = quantity.numbers(values)
+    used = dict.fromkeys(o for o in quantity.operands if isinstance(o, str))
+    known = ", ".join(f"{name} {values[name]}" for name in used)
+    formula = OPERATIONS[quantity.op].told
+    work = f"{formula.format(*numbers)} = {value}"
+    if quantity.op == "mixed":
+        between = _product(*numbers[:2])
+        work = f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
+    end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
+    told = f"{index + 1}) {quantity.name} is {formula.format(*quantity.operands)}. With {known}: {work}."
+    return f"{told} So {quantity.name} {value}.{end}"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`told`: the formula; `words`: how a story tells it; `weight`: how often chains use it."""
+    """`told`: the formula, in names or in numbers; `words`: how a story tells it; `weight`: its share."""
 
     compute: Callable[..., int]
     told: str
@@ -125,7 +147,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "times": Operation(_product, "{} * {}", 3, "{1} times as many as {0}"),
     "mixed": Operation(_product, "{} * {} + {}", 2),
 }
-_STATED = re.compile(r"=> (\w+) (\d+)")
+_STATED = re.compile(r"So (\w+) (\d+)")
 
 
 def _stated(step: str) -> tuple[str, int]:
@@ -214,8 +236,7 @@ def _words(rng: random.Random, steps: int) -> Problem:
     for number, name in enumerate(people[1:], 1):
         last = people[number - 1]
         quantity, words = _relation(rng, name, last, values)
-        numbers = [values[o] if isinstance(o, str) else o for o in quantity.operands]
-        values[name] = OPERATIONS[quantity.op].compute(*numbers)
+        values[name] = quantity.value(values)
         quantities.append(quantity)
         told.append(f"{number}) {name} has {words}.")
     text = "\n".join(told) + f"\nHow many {things} has {people[-1]}?"
@@ -258,34 +279,30 @@ def _sequence(rng: random.Random, steps: int) -> Problem:
 
 
 def corrupted(rng: random.Random, made: Problem, index: int) -> str:
-    """A wrong version of step `index`: wrong result, wrong operand, wrong value, or the wrong step."""
-    steps = made.steps
-    right = steps[index]
+    """A wrong version of step `index`: wrong result, slip of the pen, wrong operand, operation or step."""
+    quantity, last = made.quantities[index], index == len(made.quantities) - 1
+    values = {**made.given, **dict(_stated(step) for step in made.steps[:index])}
+    value = quantity.value(values)
     while True:
-        kind = rng.choice(("result", "result", "result", "near", "operand", "operation", "order"))
-        wrong = right
-        if kind in {"result", "near"}:
-            name, value = _stated(right)
-            shift = rng.choice((-10, -2, -1, 1, 2, 10)) if kind == "near" else rng.randrange(1, MODULUS)
-            wrong = _STATED.sub(f"=> {name} {(value + shift) % MODULUS}", right)
-        elif kind == "operand" and (used := re.findall(r"([A-Za-z]+) (\d+)", right.split("=>")[0])):
-            name, value = rng.choice(used)
-            other = rng.randrange(MODULUS)
-            wrong = right.replace(f"{name} {value}", f"{name} {other}", 1)
+        kind = rng.choice(("result", "result", "near", "slip", "operand", "operation", "order"))
+        wrong = ""
+        if kind == "result":
+            wrong = written(quantity, index, values, rng.randrange(MODULUS), last=last)
+        elif kind == "near":
+            near = (value + rng.choice((-10, -2, -1, 1, 2, 10))) % MODULUS
+            wrong = written(quantity, index, values, near, last=last)
+        elif kind == "slip":
+            wrong = _STATED.sub(f"So {quantity.name} {rng.randrange(MODULUS)}", made.steps[index])
+        elif kind == "operand":
+            name = rng.choice([o for o in quantity.operands if isinstance(o, str)])
+            other = values | {name: rng.choice([rng.randrange(MODULUS), *values.values()])}
+            wrong = written(quantity, index, other, quantity.value(other), last=last)
         elif kind == "operation":
-            quantity = made.quantities[index]
-            arity = OPERATIONS[quantity.op].told.count("{}")
-            ops = [op for op, o in OPERATIONS.items() if o.told.count("{}") == arity and op != quantity.op]
-            changed = (
-                *made.quantities[:index],
-                Quantity(quantity.name, rng.choice(ops or ["add"]), quantity.operands),
-            )
-            if ops:
-                other_problem = Problem(
-                    made.family, made.text, made.given, (*changed, *made.quantities[index + 1 :])
-                )
-                wrong = other_problem.steps[index]
-        elif kind == "order" and index + 2 < len(steps):
-            wrong = steps[index + 1]
-        if not made.right(steps[:index], wrong):
+            arity = len(quantity.operands)
+            op = rng.choice([op for op, o in OPERATIONS.items() if o.told.count("{}") == arity])
+            other_way = Quantity(quantity.name, op, quantity.operands)
+            wrong = written(other_way, index, values, other_way.value(values), last=last)
+        elif index + 1 < len(made.steps):
+            wrong = made.steps[index + 1]
+        if wrong and not made.right(made.steps[:index], wrong):
             return wrong

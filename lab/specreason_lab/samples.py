@@ -55,7 +55,7 @@ def _sampled(
             encode(tokenizer, opened(group[n].text) + "".join(group[n].steps[:index])) for n, index in chosen
         ]
         temperature = rng.choice((0.6, 0.8, 1.0, 1.2))
-        written = continued(model, prompts, stop, 26, temperature, seed + start)
+        written = continued(model, prompts, stop, 48, temperature, seed + start)
         for (n, index), ids in zip(chosen, written, strict=True):
             text = tokenizer.decode(ids, skip_special_tokens=False)
             ended = text.endswith("\n\n") or THINK_CLOSE in text

@@ -65,6 +65,7 @@ def train(
     stop_at: float = 1.0,
     save_every: float = 120.0,
     measure_every: float = 300.0,
+    measures: bool = True,
 ) -> Llama:
     """Train up to the fraction `stop_at` of the plan's tokens, from the checkpoint in `folder` if any."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +89,7 @@ def train(
         if now - saved > save_every or state.tokens >= plan.tokens * stop_at:
             saved = now
             save(state, checkpoint)
-            if now - measured > measure_every or state.tokens >= plan.tokens * stop_at:
+            if measures and (now - measured > measure_every or state.tokens >= plan.tokens * stop_at):
                 measured = now
                 told |= measurements(state.model, tokenizer)
             with log.open("a") as lines:
@@ -180,6 +181,9 @@ def restored(plan: Plan, path: Path) -> State:
     )
     for optimizer, old in zip(state.optimizers, kept["optimizers"], strict=True):
         optimizer.load_state_dict(old)
+    for optimizer, new in zip(state.optimizers, optimizers(plan, model), strict=True):
+        for group, planned in zip(optimizer.param_groups, new.param_groups, strict=True):
+            group["full"] = planned["full"]  # what the plan says now
     return state
 
 

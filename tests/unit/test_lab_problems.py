@@ -21,7 +21,7 @@ from specreason_lab.problems import (
     stated_answer,
 )
 
-_STATED = re.compile(r"(.*)=> (\w+) (\d+)")
+_STATED = re.compile(r"(.*)So (\w+) (\d+)")
 
 
 def _made(seed: int, steps: int) -> Problem:
@@ -52,7 +52,7 @@ def test_a_corrupted_step_is_wrong(told: Problem, seed: int, data: st.DataObject
 def test_the_values_that_the_chain_states_count(told: Problem, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(told.steps) - 1))
     head, name, value = _STATED.findall(told.steps[index])[0]
-    wrong = f"{head}=> {name} {(int(value) + 1) % 100}\n\n"
+    wrong = f"{head}So {name} {(int(value) + 1) % 100}.\n\n"
     # Every step uses the value before it, so the old next step does not follow from the changed one.
     for step in told.steps[index + 1 : index + 2]:
         assert not told.right([*told.steps[:index], wrong], step)
@@ -81,4 +81,4 @@ def test_lengths_and_families() -> None:
 def test_a_story_stays_within_its_numbers() -> None:
     for told in islice(problems(4, "train"), 300):
         if told.family == "words":
-            assert all(0 < int(step.split("=>")[1].split()[1]) < 100 for step in told.steps)
+            assert all(0 < int(_STATED.findall(step)[0][2]) < 100 for step in told.steps)

@@ -1,0 +1,127 @@
+"""The lab's model, its batches and its export; needs the `lab` extra (`make lab-test`)."""
+
+import asyncio
+import itertools
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the lab extra: make lab-test")
+
+from specreason_lab.agree import agreement
+from specreason_lab.batches import Maker, batch, chain, hang, step_ends
+from specreason_lab.export import export_gguf
+from specreason_lab.model import Llama, Shape, continued, deepened
+from specreason_lab.plans import VOCABULARY
+from specreason_lab.problems import problems
+from specreason_lab.tokenizer import encode, make_tokenizer, opened
+from specreason_lab.train import Plan, train
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return make_tokenizer(tmp_path_factory.mktemp("lab") / "tokenizer.json", VOCABULARY)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(3)
+    made = Llama(Shape(layers=2, width=64, hidden=96, vocabulary=VOCABULARY))
+    for parameter in made.parameters():  # so that no block is silent
+        if parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return made.eval()
+
+
+def straight(length):
+    return torch.arange(length)[None], torch.ones(length, length).tril().bool()[None, None]
+
+
+def test_numbers_blank_lines_and_the_question_are_single_tokens(tokenizer):
+    from specreason.reasoning.prompts import INLINE_JUDGE
+
+    for text in ("7", "42", " 7", " 42", "\n\n", "</think>", INLINE_JUDGE):
+        assert len(encode(tokenizer, text)) == 1, text
+
+
+def test_text_comes_back(tokenizer):
+    for made in itertools.islice(problems(1, "train"), 50):
+        text = opened(made.text) + "".join(made.steps)
+        assert tokenizer.decode(encode(tokenizer, text), skip_special_tokens=False) == text
+
+
+def test_a_branch_reads_as_if_it_stood_in_the_chain(tokenizer, model):
+    made = next(problems(1, "train"))
+    prompt = opened(made.text)
+    row, at = chain(tokenizer, prompt, made), step_ends(tokenizer, prompt, made)[1]
+    extra = list(encode(tokenizer, made.steps[2]))
+    before, plain = list(row.ids), row.ids[:at] + extra
+    hang(row, at, extra, 5)
+    hang(row, at + 3, extra, 6)
+    told = batch([row])
+    with torch.no_grad():
+        branched = model(told.ids, told.positions, told.mask)[0]
+        inline = model(torch.tensor([plain]), *straight(len(plain)))[0]
+        alone = model(torch.tensor([before]), *straight(len(before)))[0]
+    torch.testing.assert_close(branched[len(before) : len(before) + len(extra)], inline[at:])
+    torch.testing.assert_close(branched[: len(before)], alone)
+
+
+def test_deepening_keeps_the_function(model):
+    ids = torch.randint(0, VOCABULARY, (1, 20))
+    deep = deepened(model, 5).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(deep(ids, *straight(20)), model(ids, *straight(20)))
+
+
+def test_writing_with_a_cache_is_writing_without(model):
+    prompts = [[5, 6, 7], [8, 9, 10, 11, 12]]
+    written = continued(model, prompts, frozenset(), 6, 0.0, 0)
+    for prompt, told in zip(prompts, written, strict=True):
+        ids = list(prompt)
+        for _ in range(6):
+            with torch.no_grad():
+                ids.append(int(model(torch.tensor([ids]), *straight(len(ids)))[0, -1].argmax()))
+        assert told == ids[len(prompt) :]
+
+
+def test_batches_depend_on_seed_and_number_only(tokenizer):
+    one, two = (Maker(tokenizer, 512, 1, 2).batches((1, 3), 4) for _ in range(2))
+    assert all(
+        torch.equal(a.ids, b.ids) and torch.equal(a.mask, b.mask) for a, b in zip(one, two, strict=True)
+    )
+    assert {int(t) for b in one for t in b.targets[b.judged]} <= {encode(tokenizer, d)[0] for d in "09"}
+
+
+PLAN = Plan(
+    "tiny",
+    Shape(layers=2, width=32, hidden=48, vocabulary=VOCABULARY),
+    tokens=12_000,
+    batch=512,
+    muon=0.01,
+    adam=2e-3,
+    shallow=1,
+    judge=0.6,
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tokenizer, tmp_path_factory):
+    return train(PLAN, tmp_path_factory.mktemp("whole"), tokenizer, measures=False)
+
+
+def test_training_goes_on_where_it_stopped(whole, tokenizer, tmp_path: Path):
+    train(PLAN, tmp_path, tokenizer, stop_at=0.4, measures=False)
+    parts = train(PLAN, tmp_path, tokenizer, measures=False)
+    assert len(parts.blocks) == 2
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value)
+
+
+def test_llama_cpp_writes_what_pytorch_writes(whole, tokenizer, tmp_path: Path):
+    pytest.importorskip("xllamacpp")
+    export_gguf(whole, tokenizer, tmp_path / "tiny.gguf", "tiny")
+    same = asyncio.run(agreement(whole, tokenizer, tmp_path / "tiny.gguf", 10))
+    assert sum(same) >= 9  # llama.cpp keeps its cache in 16 bits
