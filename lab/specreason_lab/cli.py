@@ -72,6 +72,15 @@ def export(
     _needs_extra("specreason_lab.plans").export(model, folder, to, typer.echo)
 
 
+@app.command()
+def unpack(
+    model: Model,
+    to: Annotated[Path, typer.Option(help="Where the hub folder goes.")] = Path("lab/export"),
+) -> None:
+    """Write the shipped weights as a folder for transformers and vLLM."""
+    typer.echo(_needs_extra("specreason_lab.plans").unpack(model, to))
+
+
 def _needs_extra(module: str) -> Any:
     try:
         return importlib.import_module(module)

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from specreason_lab.model import Llama
+from specreason_lab.model import Llama, Shape
 from specreason_lab.tokenizer import CHAT_TEMPLATE, CONTROL, END, MARKS, TURN_END
 
 # Our names, those of Hugging Face's llama, those of GGUF; {} is the block's number.
@@ -95,13 +95,37 @@ def export_gguf(model: Llama, tokenizer: Tokenizer, path: Path, name: str) -> No
     _write_tokenizer(writer, tokenizer)
     for _, name_there, value in _named(model):
         array = value.numpy()
-        if "attn_q" in name_there or "attn_k" in name_there:
+        if _turned(name_there):
             array = _interleaved(array, shape.heads)
         writer.add_tensor(name_there + ".weight", array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def read_gguf(path: Path) -> Llama:
+    """The model in a file that `export_gguf` wrote."""
+    reader = gguf.GGUFReader(path)
+
+    def told(key: str) -> int:
+        return int(reader.get_field(f"llama.{key}").contents())
+
+    shape = Shape(
+        layers=told("block_count"),
+        width=told("embedding_length"),
+        hidden=told("feed_forward_length"),
+        vocabulary=told("vocab_size"),
+        context=told("context_length"),
+    )
+    tensors = {tensor.name: np.array(tensor.data) for tensor in reader.tensors}
+    model = Llama(shape)
+    values: dict[str, Tensor] = {}
+    for ours, (_, there, value) in zip(model.state_dict(), _named(model), strict=True):
+        array = tensors[f"{there}.weight"].reshape(tuple(value.shape))
+        values[ours] = torch.from_numpy(_halves(array, shape.heads) if _turned(there) else array)
+    model.load_state_dict(values)
+    return model.eval()
 
 
 def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
@@ -146,6 +170,17 @@ def _interleaved(matrix: np.ndarray, heads: int) -> np.ndarray:
     """Rows of a query or key matrix in llama.cpp's order of rotary pairs (neighbours instead of halves)."""
     rows, columns = matrix.shape
     return matrix.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+
+
+def _halves(matrix: np.ndarray, heads: int) -> np.ndarray:
+    """The inverse of `_interleaved`."""
+    rows, columns = matrix.shape
+    return matrix.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+
+
+def _turned(name: str) -> bool:
+    """Whether rotary positions apply to what this weight makes."""
+    return "attn_q" in name or "attn_k" in name
 
 
 def _write(path: Path, content: object) -> None:

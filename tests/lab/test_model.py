@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the lab extra: make lab-test"
 
 from specreason_lab.agree import agreement
 from specreason_lab.batches import Maker, batch, chain, hang, step_ends
-from specreason_lab.export import export_gguf
+from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
 from specreason_lab.model import Llama, Shape, continued, deepened
 from specreason_lab.plans import VOCABULARY
 from specreason_lab.problems import problems
@@ -125,3 +125,27 @@ def test_llama_cpp_writes_what_pytorch_writes(whole, tokenizer, tmp_path: Path):
     export_gguf(whole, tokenizer, tmp_path / "tiny.gguf", "tiny")
     same = asyncio.run(agreement(whole, tokenizer, tmp_path / "tiny.gguf", 10))
     assert sum(same) >= 9  # llama.cpp keeps its cache in 16 bits
+
+
+def test_what_was_exported_can_be_read(model, tokenizer, tmp_path: Path):
+    export_gguf(model, tokenizer, tmp_path / "tiny.gguf", "tiny")
+    again = read_gguf(tmp_path / "tiny.gguf")
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value)
+
+
+def test_transformers_reads_the_hub_folder(model, tokenizer, tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    export_hub_folder(model, tokenizer, tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    words = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    text = opened("Modulo 100, with a 1.")
+    assert words(text)["input_ids"] == list(encode(tokenizer, text))
+    assert words.apply_chat_template(
+        [{"role": "user", "content": "Modulo 100, with a 1."}], add_generation_prompt=True, tokenize=False
+    ) == opened("Modulo 100, with a 1.")
+    ids = torch.tensor([list(encode(tokenizer, text))])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            theirs(ids).logits, model(ids, *straight(ids.shape[1])), rtol=1e-3, atol=1e-3
+        )
