@@ -34,7 +34,7 @@ def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem
     """By operation: share of the results that are right when all before them is given; and of used values."""
     hits: dict[str, list[bool]] = defaultdict(list)
     numbers = {encode(tokenizer, f" {number}")[0] for number in range(100)}
-    equal, with_, colon_ = (encode(tokenizer, mark)[0] for mark in (" =", " With", ":"))
+    equal, now_ = (encode(tokenizer, mark)[0] for mark in (" =", " Now"))
     model.eval()
     for problem in sample:
         prompt = opened(problem.text)
@@ -45,8 +45,8 @@ def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem
         for quantity, start, end in zip(problem.quantities, ends, ends[1:], strict=False):
             told = range(start, end)
             equals = max(at for at in told if ids[at] == equal)
-            given, colon = (next(at for at in told if ids[at] == mark) for mark in (with_, colon_))
-            for at in range(given, colon):
+            now = next(at for at in told if ids[at] == now_)
+            for at in range(start + 1, now):
                 if ids[at] in numbers:
                     hits["used"].append(int(best[at - 1]) == ids[at])
             hits[quantity.op].append(int(best[equals]) == ids[equals + 1])

@@ -2,9 +2,9 @@
 
 A problem is a list of named quantities, each computed from earlier ones; what differs between families is
 how the problem is told. The solution is one step a quantity, written so that a small model can look things
-up: a step repeats the definition, puts the value beside each name, calculates, and ends with name and value.
+up: a step repeats the definition with the value beside each name, calculates, and ends with name and value.
 
-    3) c is a + b. With a 12, b 7: 12 + 7 = 19. So c 19.
+    3) c = a 12 + b 7. Now 12 + 7 = 19. So c 19.
 """
 
 import hashlib
@@ -89,16 +89,14 @@ def written(
 ) -> str:
     """The step that computes a quantity from `values` and states `value`."""
     numbers = quantity.numbers(values)
-    used = dict.fromkeys(o for o in quantity.operands if isinstance(o, str))
-    known = ", ".join(f"{name} {values[name]}" for name in used)
+    named = [f"{o} {values[o]}" if isinstance(o, str) else o for o in quantity.operands]
     formula = OPERATIONS[quantity.op].told
     work = f"{formula.format(*numbers)} = {value}"
     if quantity.op == "mixed":
         between = _product(*numbers[:2])
         work = f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
-    told = f"{index + 1}) {quantity.name} is {formula.format(*quantity.operands)}. With {known}: {work}."
-    return f"{told} So {quantity.name} {value}.{end}"
+    return f"{index + 1}) {quantity.name} = {formula.format(*named)}. Now {work}. So {quantity.name} {value}.{end}"
 
 
 @dataclass(frozen=True, slots=True)
