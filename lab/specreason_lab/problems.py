@@ -96,7 +96,8 @@ def written(
         between = _product(*numbers[:2])
         work = f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
-    return f"{index + 1}) {quantity.name} = {formula.format(*named)}. Now {work}. So {quantity.name} {value}.{end}"
+    name = quantity.name
+    return f"{index + 1}) {name} = {formula.format(*named)}. Now {work}. So {name} {value}.{end}"
 
 
 @dataclass(frozen=True, slots=True)
