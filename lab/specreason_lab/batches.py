@@ -13,6 +13,7 @@ all its steps and many verdicts, and every token stands in the context that it w
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from tokenizers import Tokenizer
@@ -30,7 +31,8 @@ Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`targets` is -100 where nothing is to be learned; `judged` marks the verdicts among them.
+    """`targets` is -100 where nothing is to be learned; `judged` marks the verdicts among them; `looked_up`
+    marks the values that stand beside names.
 
     All but `mask` ([rows, 1, tokens, tokens]) are [rows, tokens].
     """
@@ -39,6 +41,7 @@ class Batch:
     positions: Tensor
     targets: Tensor
     judged: Tensor
+    looked_up: Tensor
     mask: Tensor
 
 
@@ -48,18 +51,23 @@ class _Row:
     positions: list[int]
     targets: list[int]
     judged: list[bool]
+    looked_up: list[bool]
     branch: list[int]  # CHAIN, or the number of the branch
     seen: list[int]  # how much of the chain a token of a branch sees
 
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes batches of about `tokens` tokens. `verdicts` is how many wrong candidates a chain carries."""
+    """Makes batches of about `tokens` tokens.
+
+    `verdicts`: how many candidates besides its own steps a chain carries; none if it is `brief`.
+    """
 
     tokenizer: Tokenizer
     tokens: int
     seed: int
     verdicts: int = 0
+    brief: bool = False
     samples: Candidates | None = None
 
     def batches(self, lengths: tuple[int, int], number: int) -> list[Batch]:
@@ -83,7 +91,7 @@ class Maker:
         else:
             problem = next(source)
         asked = opened(problem.text + (f"\n\n{INSTRUCTION}" if rng.random() < 0.1 else ""))
-        row = chain(self.tokenizer, asked, problem)
+        row = chain(self.tokenizer, asked, problem, brief=self.brief)
         if not self.verdicts:
             return row
         ends, steps = step_ends(self.tokenizer, asked, problem), problem.steps
@@ -100,13 +108,30 @@ class Maker:
         return row
 
 
-def chain(tokenizer: Tokenizer, prompt: str, problem: Problem) -> _Row:
+def chain(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: bool = False) -> _Row:
     """The right solution, in which all is to be learned but the prompt."""
     asked = list(encode(tokenizer, prompt))
-    written = list(encode(tokenizer, "".join(problem.steps) + reply(problem.answer) + TURN_END))
+    written = list(encode(tokenizer, "".join(problem.chain(brief=brief)) + reply(problem.answer) + TURN_END))
     ids = asked + written
     targets = [-100] * (len(asked) - 1) + written + [-100]
-    return _Row(ids, list(range(len(ids))), targets, [False] * len(ids), [CHAIN] * len(ids), [0] * len(ids))
+    looked_up = [False] * len(ids)
+    names = _names(tokenizer, problem)
+    numbers = _numbers(tokenizer)
+    for at in range(len(asked), len(ids) - 1):
+        looked_up[at] = ids[at] in names and ids[at + 1] in numbers
+    return _Row(
+        ids, list(range(len(ids))), targets, [False] * len(ids), looked_up, [CHAIN] * len(ids), [0] * len(ids)
+    )
+
+
+def _names(tokenizer: Tokenizer, problem: Problem) -> frozenset[int]:
+    names = (*problem.given, *(quantity.name for quantity in problem.quantities))
+    return frozenset(encode(tokenizer, f" {name}")[0] for name in names)
+
+
+@cache
+def _numbers(tokenizer: Tokenizer) -> frozenset[int]:
+    return frozenset(encode(tokenizer, f" {number}")[0] for number in range(100))
 
 
 def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem) -> list[int]:
@@ -124,6 +149,7 @@ def hang(row: _Row, at: int, ids: Sequence[int], verdict: int) -> None:
     row.positions += range(at, at + len(ids))
     row.targets += [-100] * (len(ids) - 1) + [verdict]
     row.judged += [False] * (len(ids) - 1) + [True]
+    row.looked_up += [False] * len(ids)
     row.branch += [number] * len(ids)
     row.seen += [at] * len(ids)
 
@@ -144,5 +170,6 @@ def batch(rows: Sequence[_Row]) -> Batch:
         positions=padded("positions", 0),
         targets=padded("targets", -100),
         judged=padded("judged", 0).bool(),
+        looked_up=padded("looked_up", 0).bool(),
         mask=(own | of_chain)[:, None],
     )

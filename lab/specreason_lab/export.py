@@ -48,7 +48,7 @@ def export_hub_folder(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.heads,
-        "head_dim": 32,
+        "head_dim": shape.head,
         "max_position_embeddings": shape.context,
         "rms_norm_eps": 1e-5,
         "rope_theta": shape.rope_base,
@@ -87,7 +87,7 @@ def export_gguf(model: Llama, tokenizer: Tokenizer, path: Path, name: str) -> No
     writer.add_feed_forward_length(shape.hidden)
     writer.add_head_count(shape.heads)
     writer.add_head_count_kv(shape.heads)
-    writer.add_rope_dimension_count(32)
+    writer.add_rope_dimension_count(shape.head)
     writer.add_rope_freq_base(shape.rope_base)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(shape.vocabulary)
@@ -116,6 +116,7 @@ def read_gguf(path: Path) -> Llama:
         width=told("embedding_length"),
         hidden=told("feed_forward_length"),
         vocabulary=told("vocab_size"),
+        head=told("embedding_length") // told("attention.head_count"),
         context=told("context_length"),
     )
     tensors = {tensor.name: np.array(tensor.data) for tensor in reader.tensors}

@@ -10,19 +10,20 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of a model. `width` is split over heads of 32; `hidden` is the feed-forward's."""
+    """Sizes of a model. `width` is split over heads of size `head`; `hidden` is the feed-forward's."""
 
     layers: int
     width: int
     hidden: int
     vocabulary: int
+    head: int = 32
     context: int = 1024
     rope_base: float = 10_000.0
 
     @property
     def heads(self) -> int:
         """Attention heads."""
-        return self.width // 32
+        return self.width // self.head
 
 
 class Attention(nn.Module):
@@ -110,8 +111,8 @@ def silence(block: nn.Module) -> None:
 
 
 def angles(shape: Shape, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [batch, 1, time, 32] of the rotary positions."""
-    half = 32 // 2
+    """Cosine and sine [batch, 1, time, head] of the rotary positions."""
+    half = shape.head // 2
     rates = shape.rope_base ** (-torch.arange(half, device=positions.device) / half)
     turned = (positions[..., None].float() * rates)[:, None]
     turned = torch.cat((turned, turned), dim=-1)
@@ -129,8 +130,8 @@ class Past:
     """Keys and values of what a layer has seen; every row writes at its own place."""
 
     def __init__(self, rows: int, length: int, shape: Shape) -> None:
-        self.keys = torch.zeros(rows, shape.heads, length, 32)
-        self.values = torch.zeros(rows, shape.heads, length, 32)
+        self.keys = torch.zeros(rows, shape.heads, length, shape.head)
+        self.values = torch.zeros(rows, shape.heads, length, shape.head)
         self.at = torch.zeros(rows, 1, dtype=torch.long)  # where the next tokens go, [rows, time]
 
     def joined(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

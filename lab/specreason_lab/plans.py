@@ -12,7 +12,7 @@ from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
 from specreason_lab.train import Plan, train, trained
 
-VOCABULARY = 711  # all merges that the lab's texts have to offer
+VOCABULARY = 712  # all merges that the lab's texts have to offer
 SAMPLED_PROBLEMS = 12_000
 NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
 
@@ -20,20 +20,22 @@ PLANS = {
     "small": Plan(
         "small",
         Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY),
-        tokens=16_000_000,
+        tokens=24_000_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
+        brief=0.75,
     ),
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
-        tokens=15_000_000,
+        tokens=16_000_000,
         batch=1536,
         muon=0.015,
         adam=2e-3,
         shallow=3,
-        curriculum=0.1,
+        curriculum=0.15,
+        brief=0.45,
         deepen=0.6,
         judge=0.6,
         decay=0.6,

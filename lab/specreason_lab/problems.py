@@ -5,6 +5,8 @@ how the problem is told. The solution is one step a quantity, written so that a 
 up: a step repeats the definition with the value beside each name, calculates, and ends with name and value.
 
     3) c = a 12 + b 7. Now 12 + 7 = 19. So c 19.
+
+Early in training steps are brief (`3) c = a 12 + b 7 => c 19`): more to learn in fewer tokens.
 """
 
 import hashlib
@@ -54,13 +56,18 @@ class Problem:
     @property
     def steps(self) -> tuple[str, ...]:
         """The right chain, each step with what ends it (a blank line, or the end of thinking)."""
-        written: list[str] = []
+        return self.chain(brief=False)
+
+    def chain(self, *, brief: bool) -> tuple[str, ...]:
+        """See `steps`; `brief` is the form of early training."""
+        told: list[str] = []
         values = dict(self.given)
-        for index in range(len(self.quantities)):
-            text, value = self._step(index, values)
-            values[self.quantities[index].name] = value
-            written.append(text)
-        return tuple(written)
+        for index, quantity in enumerate(self.quantities):
+            value = quantity.value(values)
+            last = index == len(self.quantities) - 1
+            told.append(written(quantity, index, values, value, last=last, brief=brief))
+            values[quantity.name] = value
+        return tuple(told)
 
     @property
     def answer(self) -> int:
@@ -85,7 +92,13 @@ class Problem:
 
 
 def written(
-    quantity: Quantity, index: int, values: Mapping[str, int], value: int, *, last: bool = False
+    quantity: Quantity,
+    index: int,
+    values: Mapping[str, int],
+    value: int,
+    *,
+    last: bool = False,
+    brief: bool = False,
 ) -> str:
     """The step that computes a quantity from `values` and states `value`."""
     numbers = quantity.numbers(values)
@@ -97,6 +110,9 @@ def written(
         work = f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
     name = quantity.name
+    if brief:
+        stage = f"{_product(*numbers[:2])} => " if quantity.op == "mixed" else ""
+        return f"{index + 1}) {name} = {formula.format(*named)} => {stage}{name} {value}{end}"
     return f"{index + 1}) {name} = {formula.format(*named)}. Now {work}. So {name} {value}.{end}"
 
 

@@ -26,8 +26,9 @@ from specreason_lab.problems import LENGTHS, problems
 class Plan:
     """A model and how it is trained; fractions are of all tokens.
 
-    Chains grow to full length over the first `curriculum`; at `deepen` the model gets its last depth; from
-    `judge` on it learns verdicts; the learning rate falls from `decay` to the end.
+    Chains grow to full length over the first `curriculum`, and are brief over the first `brief`; at `deepen`
+    the model gets its last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to
+    the end. Looking a value up is learned last, and all else waits for it: it weighs `look_up` times as much.
     """
 
     name: str
@@ -38,10 +39,12 @@ class Plan:
     adam: float
     seed: int = 1
     curriculum: float = 0.2
+    brief: float = 0.0
     shallow: int | None = None
     deepen: float = 0.5
     judge: float | None = None
     decay: float = 0.5
+    look_up: float = 2.0
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ def train(
             model = deepened(state.model, plan.shape.layers)
             state.model, state.optimizers = model, optimizers(plan, model)
         judging = plan.judge is not None and done >= plan.judge
-        maker = Maker(tokenizer, plan.batch, plan.seed, 3 if judging else 0, samples)
+        maker = Maker(tokenizer, plan.batch, plan.seed, 3 if judging else 0, done < plan.brief, samples)
         for batch in maker.batches(lengths(plan, done), state.number):
             began = time.monotonic()
             told = update(plan, state, batch)
@@ -117,7 +120,8 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
         logits = state.model(batch.ids, batch.positions, batch.mask, wanted=wanted)
     losses = F.cross_entropy(logits.float(), batch.targets[wanted], reduction="none")
     judged = batch.judged[wanted]
-    written = losses[~judged].mean()
+    weights = torch.where(batch.looked_up[wanted], plan.look_up, 1.0)[~judged]
+    written = (losses[~judged] * weights).sum() / weights.sum()
     verdict = losses[judged].mean() if judged.any() else torch.zeros(())
     (written + 0.2 * verdict).backward()
     for optimizer in state.optimizers:
