@@ -134,10 +134,10 @@ def _numbers(tokenizer: Tokenizer) -> frozenset[int]:
     return frozenset(encode(tokenizer, f" {number}")[0] for number in range(100))
 
 
-def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem) -> list[int]:
+def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: bool = False) -> list[int]:
     """How many tokens of the chain stand before each step; one more at the end of the last step."""
     ends = [len(encode(tokenizer, prompt))]
-    for step in problem.steps:
+    for step in problem.chain(brief=brief):
         ends.append(ends[-1] + len(encode(tokenizer, step)))
     return ends
 

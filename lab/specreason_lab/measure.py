@@ -30,24 +30,24 @@ def accuracy(
 
 
 @torch.inference_mode()
-def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem]) -> dict[str, float]:
+def result_accuracy(
+    model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem], *, brief: bool = False
+) -> dict[str, float]:
     """By operation: share of the results that are right when all before them is given; and of used values."""
     hits: dict[str, list[bool]] = defaultdict(list)
     numbers = {encode(tokenizer, f" {number}")[0] for number in range(100)}
-    equal, now_ = (encode(tokenizer, mark)[0] for mark in (" =", " Now"))
+    equal, split = (encode(tokenizer, mark)[0] for mark in (" =", " =>" if brief else " Now"))
     model.eval()
     for problem in sample:
         prompt = opened(problem.text)
-        row = batch([chain(tokenizer, prompt, problem)])
+        row = batch([chain(tokenizer, prompt, problem, brief=brief)])
         best = model(row.ids, row.positions, row.mask)[0].argmax(-1)
         ids = row.ids[0].tolist()
-        ends = step_ends(tokenizer, prompt, problem)
+        ends = step_ends(tokenizer, prompt, problem, brief=brief)
         for quantity, start, end in zip(problem.quantities, ends, ends[1:], strict=False):
-            told = range(start, end)
-            equals = max(at for at in told if ids[at] == equal)
-            now = next(at for at in told if ids[at] == now_)
-            for at in range(start + 1, now):
-                if ids[at] in numbers:
-                    hits["used"].append(int(best[at - 1]) == ids[at])
-            hits[quantity.op].append(int(best[equals]) == ids[equals + 1])
+            at = [place for place in range(start + 1, end) if ids[place] in numbers]
+            half = ids.index(split, start)
+            result = at[-1] if brief else max(p for p in range(start, end) if ids[p] == equal) + 1
+            hits["used"] += [int(best[place - 1]) == ids[place] for place in at if place < half]
+            hits[quantity.op].append(int(best[result - 1]) == ids[result])
     return {name: round(sum(told) / len(told), 3) for name, told in sorted(hits.items())}

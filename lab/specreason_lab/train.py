@@ -94,7 +94,7 @@ def train(
             save(state, checkpoint)
             if measures and (now - measured > measure_every or state.tokens >= plan.tokens * stop_at):
                 measured = now
-                told |= measurements(state.model, tokenizer)
+                told |= measurements(state.model, tokenizer, brief=done < plan.brief)
             with log.open("a") as lines:
                 row = {
                     "tokens": state.tokens,
@@ -211,10 +211,10 @@ def save(state: State, path: Path) -> None:
     path.with_suffix(".part").replace(path)
 
 
-def measurements(model: Llama, tokenizer: Tokenizer) -> dict[str, object]:
+def measurements(model: Llama, tokenizer: Tokenizer, *, brief: bool) -> dict[str, object]:
     """How the model does on problems of the dev split."""
     sample = list(islice(problems(1, "dev"), 100))
     return {
         "solved": accuracy(model, tokenizer, sample),
-        "results": result_accuracy(model, tokenizer, sample),
+        "results": result_accuracy(model, tokenizer, sample, brief=brief),
     }
