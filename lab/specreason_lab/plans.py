@@ -13,7 +13,7 @@ from specreason_lab.tokenizer import make_tokenizer
 from specreason_lab.train import Plan, train, trained
 
 VOCABULARY = 712  # all merges that the lab's texts have to offer
-SAMPLED_PROBLEMS = 12_000
+SAMPLED_PROBLEMS = 6_000
 NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
 
 PLANS = {

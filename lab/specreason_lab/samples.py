@@ -14,13 +14,14 @@ from specreason_lab.tokenizer import THINK_CLOSE, encode, opened
 
 STREAM = 77  # the seed of the problems whose steps are sampled
 PER_PROBLEM = 3
+_TRIED = 5  # steps of a problem that are sampled
 _ROWS = 200
 
 
 def write_samples(model: Llama, tokenizer: Tokenizer, path: Path, count: int) -> None:
     """Sample steps of `count` training problems at temperatures 0.6 to 1.2; one JSON array a line.
 
-    Of each problem every wrong step is kept, and right ones up to `PER_PROBLEM` in all.
+    Of each problem wrong steps are kept first, and right ones up to `PER_PROBLEM` in all.
     """
     source = problems(STREAM, "train")
     done = sum(1 for _ in path.open()) if path.exists() else 0
@@ -47,7 +48,11 @@ def _sampled(
     """For each problem of the group, steps drawn after the right chain: wrong ones first."""
     stop = frozenset(encode(tokenizer, "\n\n"))
     rng = random.Random(seed)
-    places = [(n, index) for n, problem in enumerate(group) for index in range(len(problem.steps))]
+    places = [
+        (n, index)
+        for n, problem in enumerate(group)
+        for index in rng.sample(range(len(problem.steps)), min(_TRIED, len(problem.steps)))
+    ]
     drawn: list[list[tuple[bool, int, str]]] = [[] for _ in group]
     for start in range(0, len(places), _ROWS):
         chosen = places[start : start + _ROWS]
