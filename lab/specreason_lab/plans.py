@@ -29,16 +29,15 @@ PLANS = {
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
-        tokens=16_000_000,
+        tokens=24_000_000,
         batch=1536,
-        muon=0.015,
+        muon=0.01,
         adam=2e-3,
         shallow=3,
-        curriculum=0.15,
-        brief=0.45,
+        brief=0.5,
         deepen=0.6,
         judge=0.6,
-        decay=0.6,
+        decay=0.5,
     ),
 }
 

@@ -21,14 +21,17 @@ from specreason_lab.model import Llama, Shape, deepened
 from specreason_lab.muon import Muon
 from specreason_lab.problems import LENGTHS, problems
 
+MASTERED = 0.3  # nats: chains grow when looking a value up costs less than this
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A model and how it is trained; fractions are of all tokens.
 
-    Chains grow to full length over the first `curriculum`, and are brief over the first `brief`; at `deepen`
-    the model gets its last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to
-    the end. Looking a value up is learned last, and all else waits for it: it weighs `look_up` times as much.
+    Chains grow by a step whenever values are looked up well (`MASTERED`), at the latest so that they have
+    their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its last
+    depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a value
+    up is learned last, and all else waits for it: it weighs `look_up` times as much.
     """
 
     name: str
@@ -38,7 +41,7 @@ class Plan:
     muon: float
     adam: float
     seed: int = 1
-    curriculum: float = 0.2
+    curriculum: float = 0.5
     brief: float = 0.0
     shallow: int | None = None
     deepen: float = 0.5
@@ -49,11 +52,16 @@ class Plan:
 
 @dataclass(slots=True)
 class State:
-    """What changes during training. `number` counts groups of batches."""
+    """What changes during training. `number` counts groups of batches.
+
+    `reach`: the longest chain, in steps; `looking_up`: running loss of looking up at that length (nats).
+    """
 
     model: Llama
     optimizers: tuple[torch.optim.Optimizer, ...]
     number: int = 0
+    reach: int = 2
+    looking_up: float = 2.0
     updates: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -83,7 +91,7 @@ def train(
             state.model, state.optimizers = model, optimizers(plan, model)
         judging = plan.judge is not None and done >= plan.judge
         maker = Maker(tokenizer, plan.batch, plan.seed, 3 if judging else 0, done < plan.brief, samples)
-        for batch in maker.batches(lengths(plan, done), state.number):
+        for batch in maker.batches(lengths(plan, state), state.number):
             began = time.monotonic()
             told = update(plan, state, batch)
             state.seconds += time.monotonic() - began
@@ -127,9 +135,16 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
     for optimizer in state.optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+    looked_up = losses[batch.looked_up[wanted]].mean().item()
+    state.looking_up += 0.02 * (looked_up - state.looking_up)
     state.updates += 1
     state.tokens += int((batch.mask.diagonal(dim1=-2, dim2=-1)).sum())
-    return {"loss": round(written.item(), 4), "judge": round(verdict.item(), 4)}
+    return {
+        "reach": state.reach,
+        "looking_up": round(state.looking_up, 4),
+        "loss": round(written.item(), 4),
+        "judge": round(verdict.item(), 4),
+    }
 
 
 @cache
@@ -147,11 +162,14 @@ def bfloat16_pays() -> bool:
     return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
 
 
-def lengths(plan: Plan, done: float) -> tuple[int, int]:
-    """Steps of the chains at this point of the curriculum."""
+def lengths(plan: Plan, state: State) -> tuple[int, int]:
+    """Steps of the chains at this point of the curriculum; `state.reach` grows here."""
     low, high = LENGTHS
-    grown = min(1.0, done / plan.curriculum) if plan.curriculum else 1.0
-    return (1 if grown < 1 else low, max(2, round(2 + grown * (high - 2))))
+    due = 2 + int((high - 2) * state.tokens / (plan.tokens * plan.curriculum))
+    if state.reach < high and (state.looking_up < MASTERED or state.reach < due):
+        state.reach += 1
+        state.looking_up = max(state.looking_up, 2 * MASTERED)  # longer chains have to be mastered anew
+    return (1 if state.reach < high else low, state.reach)
 
 
 def optimizers(plan: Plan, model: Llama) -> tuple[torch.optim.Optimizer, ...]:
@@ -180,9 +198,10 @@ def restored(plan: Plan, path: Path) -> State:
     kept = torch.load(path, weights_only=True)
     model = Llama(Shape(**kept["shape"]))
     model.load_state_dict(kept["model"])
-    state = State(
-        model, optimizers(plan, model), kept["number"], kept["updates"], kept["tokens"], kept["seconds"]
-    )
+    progress = {
+        name: kept[name] for name in ("number", "reach", "looking_up", "updates", "tokens", "seconds")
+    }
+    state = State(model, optimizers(plan, model), **progress)
     for optimizer, old in zip(state.optimizers, kept["optimizers"], strict=True):
         optimizer.load_state_dict(old)
     for optimizer, new in zip(state.optimizers, optimizers(plan, model), strict=True):
@@ -203,6 +222,8 @@ def save(state: State, path: Path) -> None:
         "model": state.model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
         "number": state.number,
+        "reach": state.reach,
+        "looking_up": state.looking_up,
         "updates": state.updates,
         "tokens": state.tokens,
         "seconds": state.seconds,
