@@ -29,9 +29,9 @@ class Plan:
     """A model and how it is trained; fractions are of all tokens.
 
     Chains grow by a step whenever values are looked up well (`MASTERED`), at the latest so that they have
-    their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its last
-    depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a value
-    up is learned last, and all else waits for it: it weighs `look_up` times as much.
+    their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its
+    last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a
+    value up is learned last, and all else waits for it: it weighs `look_up` times as much.
     """
 
     name: str
