@@ -32,7 +32,7 @@ Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
 @dataclass(frozen=True, slots=True)
 class Batch:
     """`targets` is -100 where nothing is to be learned; `judged` marks the verdicts among them; `looked_up`
-    marks the values that stand beside names.
+    marks the operands' values.
 
     All but `mask` ([rows, 1, tokens, tokens]) are [rows, tokens].
     """
@@ -117,8 +117,9 @@ def chain(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: bool = 
     looked_up = [False] * len(ids)
     names = _names(tokenizer, problem)
     numbers = _numbers(tokenizer)
+    results = {encode(tokenizer, mark)[0] for mark in (" =>", " So")}  # a result is not looked up
     for at in range(len(asked), len(ids) - 1):
-        looked_up[at] = ids[at] in names and ids[at + 1] in numbers
+        looked_up[at] = ids[at] in names and ids[at + 1] in numbers and ids[at - 1] not in results
     return _Row(
         ids, list(range(len(ids))), targets, [False] * len(ids), looked_up, [CHAIN] * len(ids), [0] * len(ids)
     )
