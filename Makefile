@@ -56,7 +56,7 @@ test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own
 	@bash tests/vllm/run.sh
 
 lock:            ## renew requirements.lock (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded --extra server --extra tracing pyproject.toml -o requirements.lock
 
 clean:           ## everything that make created, weights included
 	rm -rf $(VENV) .venv-vllm .cache site .pytest_cache .ruff_cache .hypothesis

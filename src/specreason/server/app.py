@@ -1,0 +1,93 @@
+"""The application: one connected pair behind the routes."""
+
+import time
+from importlib.metadata import version
+
+from fastapi import Request
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from specreason.config import Settings
+from specreason.errors import SpecReasonError
+from specreason.server.admission import Admission
+from specreason.server.asking import offers
+from specreason.server.auth import load_keys
+from specreason.server.chat import router as chat
+from specreason.server.closing import Closing
+from specreason.server.errors import from_status
+from specreason.server.front import Front, error_response, our_error
+from specreason.server.house import House
+from specreason.server.metrics import Metrics
+from specreason.server.openapi import document
+from specreason.server.routes import router as routes
+from specreason.session import SpecReason
+
+_UNBOUNDED_CONCURRENCY = 64
+
+
+def build(session: SpecReason, closing: Closing) -> ASGIApp:
+    """The server as an ASGI application around a connected pair.
+
+    Raises ConfigError for keys that cannot be used.
+    """
+    settings = session.settings
+    keys = load_keys(settings.server)
+    app = FastAPIOffline(
+        title="specreason",
+        version=version("specreason"),
+        description="Speculative reasoning behind the OpenAI chat API.",
+        redoc_url=None,
+        telemetry={"tracing": False},
+        exception_handlers={
+            SpecReasonError: our_error,
+            TimeoutError: our_error,
+            Exception: our_error,
+            HTTPException: _http_error,
+        },
+    )
+    app.state.house = _furnished(session, closing)
+    app.openapi = lambda: document(app)
+    app.include_router(chat)
+    app.include_router(routes)
+    front = Front(app, keys)
+    if not settings.server.cors_origins:
+        return front
+    # Outermost: browsers ask whether they may ask without showing a key.
+    return CORSMiddleware(
+        front,
+        allow_origins=settings.server.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["x-request-id", "x-specreason-overhead-ms", "x-specreason-queue-ms"],
+    )
+
+
+def slots_for(settings: Settings) -> int:
+    """How many problems are solved at once: the setting, or what the embedded models have room for."""
+    if settings.server.concurrency is not None:
+        return settings.server.concurrency
+    embedded = [engine.parallel for engine in (settings.base, settings.small) if engine.url is None]
+    return min(embedded, default=_UNBOUNDED_CONCURRENCY)
+
+
+def _furnished(session: SpecReason, closing: Closing) -> House:
+    settings, metrics = session.settings, Metrics()
+    admission = Admission(settings.server, slots_for(settings))
+    metrics.gauge("running", "Problems being solved", lambda: admission.running)
+    metrics.gauge("queue_depth", "Problems that wait for a turn", lambda: admission.waiting)
+    return House(
+        session=session,
+        offers=offers(session.engines, settings.reasoning.scheme),
+        admission=admission,
+        closing=closing,
+        metrics=metrics,
+        created=int(time.time()),
+    )
+
+
+async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return error_response(from_status(error.status_code, error.detail, error.headers))
