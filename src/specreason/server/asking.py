@@ -115,6 +115,9 @@ def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings
     elif body.reasoning_effort is not None:
         budgets = {"low": limits.effort_low, "medium": limits.effort_medium, "high": limits.effort_high}
         changes["token_budget"] = min(budgets[body.reasoning_effort], limits.max_tokens)
+    # Who sets a total means it: the usual length of an answer does not come before it.
+    if total := body.max_completion_tokens or body.max_tokens:
+        changes.setdefault("answer_tokens", total)
     return settings.reasoning.model_copy(update=changes)
 
 

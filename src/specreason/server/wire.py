@@ -85,6 +85,9 @@ class Knobs(Strict):
     budget_counts: Annotated[
         Literal["kept", "generated"] | None, Field(description="Whether discarded drafts count too.")
     ] = None
+    answer_tokens: Annotated[
+        int | None, Field(ge=1, description="Longest answer; if left out, `max_completion_tokens` bounds it.")
+    ] = None
     max_step_tokens: Annotated[int | None, Field(ge=1, description="A step is cut here.")] = None
     end_on_answer: Annotated[
         bool | None, Field(description="A step that states the answer ends thinking.")
