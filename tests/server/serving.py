@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+from opentelemetry.trace import Tracer
 
 from specreason import ServerSettings, Settings
 from specreason.engines.protocol import Engine
@@ -67,17 +68,28 @@ def asking(content: str = "What is twice two and two?", **body: Any) -> Json:
 
 
 @asynccontextmanager
-async def served(engines: Pair | None = None, **server: Any) -> AsyncGenerator[Served]:
+async def served(
+    engines: Pair | None = None, *, tracer: Tracer | None = None, **server: Any
+) -> AsyncGenerator[Served]:
     settings = Settings(server=ServerSettings.model_validate({"port": 0, **server}))
-    async with serving(settings, engines or pair()) as running:
+    async with serving(settings, engines or pair(), tracer) as running:
         yield running
 
 
 @asynccontextmanager
-async def serving(settings: Settings, engines: Pair | None) -> AsyncGenerator[Served]:
+async def served_with(sections: Json, **server: Any) -> AsyncGenerator[Served]:
+    """A server that connects to the models that `sections` of the settings name."""
+    async with serving(Settings.model_validate({**sections, "server": {"port": 0, **server}}), None) as house:
+        yield house
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, engines: Pair | None, tracer: Tracer | None = None
+) -> AsyncGenerator[Served]:
     async with AsyncExitStack() as stack:
         door = stack.enter_context(listening(settings.server))
-        server = await stack.enter_async_context(opened(settings, engines))
+        server = await stack.enter_async_context(opened(settings, engines, tracer))
         url = address(door)
         client = await stack.enter_async_context(
             httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False)

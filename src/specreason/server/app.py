@@ -5,7 +5,9 @@ from importlib.metadata import version
 
 from fastapi import Request
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
+from opentelemetry.trace import Tracer
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
@@ -23,24 +25,34 @@ from specreason.server.house import House
 from specreason.server.metrics import Metrics
 from specreason.server.openapi import document
 from specreason.server.routes import router as routes
+from specreason.server.visit import visit_of
 from specreason.session import SpecReason
 
 _UNBOUNDED_CONCURRENCY = 64
+# The framework's own would double our spans, and its logs hold what clients sent.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 
-def build(session: SpecReason, closing: Closing) -> ASGIApp:
+def build(session: SpecReason, closing: Closing, tracer: Tracer) -> ASGIApp:
     """The server as an ASGI application around a connected pair.
 
     Raises ConfigError for keys that cannot be used.
     """
     settings = session.settings
     keys = load_keys(settings.server)
+    house = _furnished(session, closing, tracer)
     app = FastAPIOffline(
         title="specreason",
         version=version("specreason"),
         description="Speculative reasoning behind the OpenAI chat API.",
         redoc_url=None,
-        telemetry={"tracing": False},
+        telemetry=_NO_TELEMETRY,
         exception_handlers={
             SpecReasonError: our_error,
             TimeoutError: our_error,
@@ -48,11 +60,11 @@ def build(session: SpecReason, closing: Closing) -> ASGIApp:
             HTTPException: _http_error,
         },
     )
-    app.state.house = _furnished(session, closing)
+    app.state.house = house
     app.openapi = lambda: document(app)
     app.include_router(chat)
     app.include_router(routes)
-    front = Front(app, keys)
+    front = Front(app, keys, house.metrics, log_texts=settings.server.log_prompts)
     if not settings.server.cors_origins:
         return front
     # Outermost: browsers ask whether they may ask without showing a key.
@@ -73,7 +85,7 @@ def slots_for(settings: Settings) -> int:
     return min(embedded, default=_UNBOUNDED_CONCURRENCY)
 
 
-def _furnished(session: SpecReason, closing: Closing) -> House:
+def _furnished(session: SpecReason, closing: Closing, tracer: Tracer) -> House:
     settings, metrics = session.settings, Metrics()
     admission = Admission(settings.server, slots_for(settings))
     metrics.gauge("running", "Problems being solved", lambda: admission.running)
@@ -84,10 +96,13 @@ def _furnished(session: SpecReason, closing: Closing) -> House:
         admission=admission,
         closing=closing,
         metrics=metrics,
+        tracer=tracer,
         created=int(time.time()),
     )
 
 
-async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return error_response(from_status(error.status_code, error.detail, error.headers))
+    told = from_status(error.status_code, error.detail, error.headers)
+    visit_of(request).outcome = told.body.error.code or "error"
+    return error_response(told)

@@ -1,42 +1,61 @@
 """POST /v1/chat/completions."""
 
-import time
 from collections.abc import Mapping
+from typing import Any
 
+import structlog
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from specreason.config import ServerSettings
+from specreason.engines.transport import call_headers
 from specreason.server.asking import Asked, asked
-from specreason.server.errors import Refused, from_validation
-from specreason.server.house import House, house_of
+from specreason.server.errors import Refused, answered, from_validation
+from specreason.server.house import house_of
 from specreason.server.metrics import RequestMetrics
 from specreason.server.openapi import CHAT
 from specreason.server.streaming import EventStream, Pace, while_connected
 from specreason.server.telling import Solving
+from specreason.server.tracing import RequestTrace
 from specreason.server.translate import Translation, failure_frames
+from specreason.server.visit import visit_of
 from specreason.server.wire import ChatRequest
 
+_LONGEST_USER = 200
+_log = structlog.get_logger("specreason.server")
 router = APIRouter()
 
 
 @router.post("/v1/chat/completions", **CHAT)
 async def chat(request: Request) -> Response:
     """Solve the conversation's last turn; the thinking comes in `reasoning`, the answer in `content`."""
-    began = time.perf_counter()
-    house = house_of(request)
+    house, visit = house_of(request), visit_of(request)
     house.closing.check()
-    wanted = asked(
-        await _body(request, house.settings.max_request_bytes), house.session.settings, house.offers
+    body = await _body(request, house.settings.max_request_bytes)
+    wanted = asked(body, house.session.settings, house.offers)
+    spans = RequestTrace(house.tracer, wanted, request.headers)
+    call_headers.set(spans.onward)
+    watchers = [RequestMetrics(house.metrics, wanted.offer.name, visit.began), spans]
+    visit.solving = solving = Solving(
+        house.session, house.admission, wanted, key=visit.key, watchers=watchers, began=visit.began
     )
-    solving = _solving(house, wanted, request, began)
+    visit.said = _said(wanted, house.settings)
+    visit.on_end = lambda: spans.end(solving.accounts, visit.outcome)
     translation = Translation(solving)
     if not wanted.stream:
         reply = await while_connected(translation.reply(), request.receive, house.closing)
         return Response(reply.model_dump_json(), media_type="application/json", headers=_times(solving))
+
+    def failure(error: Exception) -> bytes:
+        visit.outcome = answered(error).body.error.code or "error"
+        if visit.outcome == "internal_error":
+            _log.error("internal error", exc_info=error)
+        return failure_frames(error)
+
     return EventStream(
         translation.frames(),
-        failure=failure_frames,
+        failure=failure,
         headers=lambda: _times(solving),
         closing=house.closing,
         pace=Pace(house.settings.heartbeat, house.settings.client_timeout),
@@ -73,11 +92,14 @@ async def _read(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _solving(house: House, wanted: Asked, request: Request, began: float) -> Solving:
-    watchers = [RequestMetrics(house.metrics, wanted.offer.name, began)]
-    return Solving(
-        house.session, house.admission, wanted, key=request.state.key, watchers=watchers, began=began
-    )
+def _said(wanted: Asked, settings: ServerSettings) -> dict[str, Any]:
+    """What the log says of the request; its text only if that was asked for."""
+    said: dict[str, Any] = {"model": wanted.offer.name, "stream": wanted.stream, "n": wanted.choices}
+    if wanted.user is not None:
+        said["user"] = wanted.user[:_LONGEST_USER]
+    if settings.log_prompts:
+        said["messages"] = list(wanted.messages)
+    return said
 
 
 def _times(solving: Solving) -> Mapping[str, str]:

@@ -1,8 +1,7 @@
 """What every request passes first: an id, a key, a line in the log. Plain ASGI: disconnects get through."""
 
-import re
-import time
-import uuid
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -12,87 +11,108 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from specreason.server.auth import Keys
 from specreason.server.errors import Answered, Refused, answered
+from specreason.server.metrics import Metrics
 from specreason.server.streaming import ClientGone
+from specreason.server.visit import Visit, begun, visit_of
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_OPEN_PATHS = frozenset({"/health", "/ready", "/version", "/docs", "/openapi.json"})
-_CLOSED_BY_CLIENT = 499
+_CLOSED_BY_CLIENT = 499  # as nginx logs it; nobody gets to see it
 _log = structlog.get_logger("specreason.server")
 
 
 class Front:
-    """Names each request, checks its key, and logs how it ended."""
+    """Names each request, checks its key, and tells the log and the metrics how it ended."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, metrics: Metrics, *, log_texts: bool) -> None:
         self._app = app
         self._keys = keys
+        self._metrics = metrics
+        self._log_texts = log_texts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        state: dict[str, Any] = scope.setdefault("state", {})
-        state["request_id"] = request_id
-        visit = _Visit(request_id, send)
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._served(scope, receive, visit, headers, state)
-            _log.log(
-                20 if scope["path"].startswith("/v1/") else 10,
-                "request",
-                method=scope["method"],
-                path=scope["path"][:200],
-                status=visit.status,
-                seconds=round(visit.seconds, 4),
-                key=state.get("key"),
-            )
+        visit = begun(scope)
+        with structlog.contextvars.bound_contextvars(request_id=visit.request_id):
+            try:
+                await self._served(visit, scope, receive, _noting(visit, send))
+            finally:
+                self._tell(visit)
 
-    async def _served(
-        self,
-        scope: Scope,
-        receive: Receive,
-        visit: "_Visit",
-        headers: dict[bytes, bytes],
-        state: dict[str, Any],
-    ) -> None:
+    async def _served(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            state["key"] = "anyone" if scope["path"] in _OPEN_PATHS else self._keys.holder(headers)
-            await self._app(scope, receive, visit.send)
+            if visit.guarded:
+                visit.key = self._keys.holder(dict(scope["headers"]))
+            await self._app(scope, receive, send)
         except Refused as refusal:
-            if visit.status is None:
-                await error_response(answered(refusal))(scope, receive, visit.send)
+            visit.outcome = refusal.code or "refused"
+            await error_response(answered(refusal))(scope, receive, send)
         except ClientGone:
-            visit.status = _CLOSED_BY_CLIENT
+            visit.status, visit.outcome = _CLOSED_BY_CLIENT, "client_gone"
         except Exception:
+            visit.outcome = "internal_error"
             _log.exception("internal error")
             if not visit.complete:
                 raise  # uvicorn closes the connection, so that nobody waits for the rest
 
+    def _tell(self, visit: Visit) -> None:
+        if visit.on_end is not None:
+            visit.on_end()
+        if visit.guarded:
+            self._metrics.visited(visit.status or 0, visit.outcome, visit.solving)
+        level = logging.INFO if visit.path.startswith("/v1/") else logging.DEBUG
+        _log.log(
+            level,
+            "request",
+            method=visit.method,
+            path=visit.path,
+            status=visit.status,
+            outcome=visit.outcome,
+            seconds=round(visit.seconds, 4),
+            key=visit.key,
+            **visit.said,
+            **_account(visit),
+            **_answers(visit, told=self._log_texts),
+        )
 
-class _Visit:
-    """One request: what was sent back, and when it began."""
 
-    def __init__(self, request_id: str, send: Send) -> None:
-        self.status: int | None = None
-        self.complete = False
-        self._request_id = request_id.encode()
-        self._send = send
-        self._began = time.perf_counter()
+def _noting(visit: Visit, send: Send) -> Send:
+    """`send`, which notes the status and adds the request's id to the response."""
 
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._began
-
-    async def send(self, message: Message) -> None:
+    async def noted(message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
-        await self._send(message)
+            visit.status = message["status"]
+            request_id = (b"x-request-id", visit.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), request_id]
+        await send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
-            self.complete = True
+            visit.complete = True
+
+    return noted
+
+
+def _account(visit: Visit) -> Mapping[str, Any]:
+    if visit.solving is None:
+        return {}
+    accounts = visit.solving.accounts
+    results = [account.result for account in accounts]
+    return {
+        "queue_s": round(visit.solving.queue_s, 4),
+        "overhead_s": round(visit.solving.overhead_s, 4),
+        "steps": sum(len(result.steps) for result in results),
+        "drafts": sum(result.drafts for result in results),
+        "accepted": sum(result.accepted for result in results),
+        "prompt_tokens": max(account.prompt_tokens for account in accounts),
+        "completion_tokens": sum(account.completion_tokens for account in accounts),
+        "degraded": any(result.degraded is not None for result in results),
+    }
+
+
+def _answers(visit: Visit, *, told: bool) -> Mapping[str, Any]:
+    if visit.solving is None or not told:
+        return {}
+    return {"answers": [account.result.answer_text for account in visit.solving.accounts]}
 
 
 def error_response(told: Answered) -> JSONResponse:
@@ -100,6 +120,8 @@ def error_response(told: Answered) -> JSONResponse:
     return JSONResponse(told.json, told.status, dict(told.headers))
 
 
-async def our_error(_request: Request, error: Exception) -> JSONResponse:
-    """The exception handler of errors on purpose."""
-    return error_response(answered(error))
+async def our_error(request: Request, error: Exception) -> JSONResponse:
+    """The exception handler of errors on purpose, and of bugs."""
+    told = answered(error)
+    visit_of(request).outcome = told.body.error.code or "error"
+    return error_response(told)

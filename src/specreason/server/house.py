@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from opentelemetry.trace import Tracer
 from starlette.requests import Request
 
 from specreason.config import ServerSettings
@@ -24,6 +25,7 @@ class House:
     admission: Admission
     closing: Closing
     metrics: Metrics
+    tracer: Tracer
     created: int
 
     @property

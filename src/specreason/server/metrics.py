@@ -25,6 +25,7 @@ from specreason.reasoning.events import (
     StepRejected,
     StepScored,
 )
+from specreason.server.telling import Solving
 
 _LONG = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1800)
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -38,9 +39,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self.requests = self._counter(
-            "requests", "Requests by model, status and error code", "model", "status", "code"
-        )
+        self.requests = self._counter("requests", "Requests by how they ended", "model", "status", "outcome")
         self.request_s = self._histogram("request_seconds", "From request to last byte", _LONG, "model")
         self.first_step_s = self._histogram(
             "first_step_seconds", "From request to the first kept step", _LONG, "model"
@@ -69,6 +68,15 @@ class Metrics:
         self.engine_errors = self._counter("engine_errors", "Engine failures", "kind")
         self.degraded = self._counter("degraded", "Choices that lost the small model", "model")
         self.interruptions = self._counter("interruptions", "Waits for a base model that broke off", "model")
+
+    def visited(self, status: int, outcome: str, solving: Solving | None) -> None:
+        """A request is over; `solving` if there was something to solve."""
+        model = solving.asked.offer.name if solving is not None else ""
+        self.requests.labels(model, str(status), outcome).inc()
+        if solving is not None:
+            self.request_s.labels(model).observe(solving.total_s)
+            self.queue_s.labels(model).observe(solving.queue_s)
+            self.overhead_s.labels(model).observe(solving.overhead_s)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A metric whose value is asked for when it is told."""

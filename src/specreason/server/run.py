@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 import uvicorn
+from opentelemetry.trace import Tracer
 
 from specreason.config import ServerSettings, Settings
 from specreason.engines.protocol import Engine
@@ -16,6 +17,7 @@ from specreason.reasoning.chain import Role
 from specreason.server.app import build
 from specreason.server.closing import Closing
 from specreason.server.logs import configure
+from specreason.server.tracing import configured_tracer
 from specreason.session import SpecReason
 
 # Uvicorn's own deadline comes after ours, which tells clients why their stream ends.
@@ -61,16 +63,20 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def opened(settings: Settings, engines: Mapping[Role, Engine] | None = None) -> AsyncGenerator[Server]:
+async def opened(
+    settings: Settings,
+    engines: Mapping[Role, Engine] | None = None,
+    tracer: Tracer | None = None,
+) -> AsyncGenerator[Server]:
     """The server that `settings` describe, its models connected, ready for `serve(sockets)`.
 
-    `engines` uses engines of your own instead. Raises ConfigError, EngineError and ModelFileError.
+    `engines` and `tracer` use your own instead. Raises ConfigError, EngineError and ModelFileError.
     """
     closing = Closing()
     async with SpecReason(settings, roles=_ROLES, engines=engines) as session:
         limits = session.settings.server
         config = uvicorn.Config(
-            build(session, closing),
+            build(session, closing, tracer or configured_tracer()),
             lifespan="off",
             log_config=None,
             access_log=False,
