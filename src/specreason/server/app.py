@@ -61,7 +61,7 @@ def build(session: SpecReason, closing: Closing, tracer: Tracer) -> ASGIApp:
         },
     )
     app.state.house = house
-    app.openapi = lambda: document(app)
+    app.openapi = lambda: document(app, list(house.offers))
     app.include_router(chat)
     app.include_router(routes)
     front = Front(app, keys, house.metrics, log_texts=settings.server.log_prompts)

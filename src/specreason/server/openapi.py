@@ -1,5 +1,6 @@
 """What the OpenAPI document says beyond what FastAPI reads from the routes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -53,8 +54,8 @@ CHAT: dict[str, Any] = {
 }
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, made once."""
+def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
+    """The OpenAPI document, made once; `models` are those that requests can name."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title, version=app.version, routes=app.routes, description=app.description
@@ -67,5 +68,6 @@ def document(app: FastAPI) -> dict[str, Any]:
         known: dict[str, Any] = components.setdefault("schemas", {})
         for definitions in (ours, theirs):
             known.update(definitions["$defs"])
+        known["ChatRequest"]["properties"]["model"]["enum"] = list(models)
         app.openapi_schema = schema
     return app.openapi_schema
