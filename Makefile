@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 N ?= 5
+REQUESTS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core lock clean setup models help
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load lock clean setup models help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -47,10 +48,13 @@ docs: $(READY)   ## the documentation as a site in site/
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/zensical build
 
-bench: bench-core  ## all benchmarks
+bench: bench-core bench-load ## all benchmarks
 
 bench-core: models ## accuracy, cache share and overhead of the core (N= problems)
 	@$(BIN)/python -m benchmarks.core --problems $(N)
+
+bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
+	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)
 
 test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own environment, 4 GB)
 	@bash tests/vllm/run.sh

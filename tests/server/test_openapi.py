@@ -70,11 +70,14 @@ KNOBS = st.fixed_dictionaries(
         "include_steps": st.booleans(),
     },
 )
+
+
+def asking_for(turns: list[Json], problem: str, rest: Json) -> Json:
+    return {**rest, "messages": [*turns, {"role": "user", "content": problem}]}
+
+
 BODIES = st.builds(
-    lambda turns, problem, rest: {
-        **rest,
-        "messages": [*turns, {"role": "user", "content": problem}],
-    },
+    asking_for,
     TURNS,
     TEXTS,
     st.fixed_dictionaries(

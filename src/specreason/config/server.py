@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from specreason.config.knobs import Section, knob
 
@@ -18,6 +18,13 @@ class ServerSettings(Section):
     api_keys: Annotated[
         list[SecretStr], knob("Keys that clients may use; best set through the environment. None: no check.")
     ] = Field(default_factory=list[SecretStr])
+
+    @field_validator("api_keys", "cors_origins", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        # In the environment one key, or some with commas between, needs no brackets.
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
     api_keys_file: Annotated[
         Path | None, knob("File of further keys, one a line; lines that start with # are comments.")
     ] = None
