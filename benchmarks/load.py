@@ -25,7 +25,7 @@ from specreason.engines.protocol import Generation, Meter, NextToken, Piece, Pro
 from specreason.engines.scripted import ScriptedEngine, words
 from specreason.reasoning.chain import Role
 from specreason.server.logs import configure
-from specreason.server.run import address, listening, opened
+from specreason.server.run import address, listening, opened, settle
 
 PACE_S = 0.03  # seconds a token; a score takes as long
 DRAFTS = ("Two and two is 4.\n\n", "Twice that is 9.\n\n", "Half of it is 4.\n\n", "That is all.\n</think>")
@@ -115,6 +115,7 @@ async def serve(streams: int) -> None:
     configure(settings.server)
     with listening(settings.server) as door:
         async with opened(settings, pair) as server:
+            settle()
             serving = asyncio.create_task(server.serve([door]))
             print(address(door), flush=True)
             await asyncio.to_thread(sys.stdin.read)
@@ -135,6 +136,7 @@ async def measured(requests: int, streams: int) -> int:
     assert process.stdin is not None
     try:
         url = (await process.stdout.readline()).decode().strip()
+        settle()
         await load(url, streams * WARM_UP, streams)
         start_mb = resident_mb(process.pid)
         began = time.perf_counter()

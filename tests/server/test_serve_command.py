@@ -151,3 +151,28 @@ def test_keys_are_shown_nowhere() -> None:
             load_settings(env={"SPECREASON_SERVER__API_KEYS": wrong})
         assert secret not in str(caught.value)
         assert "API_KEYS" in str(caught.value) or "api_keys" in str(caught.value)
+
+
+async def test_spans_are_sent_where_opentelemetry_is_told_to(template: Path) -> None:
+    paths: list[str] = []
+
+    async def collect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        paths.append(head.split(" ")[1])
+        length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
+        await reader.readexactly(length)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    collector = await asyncio.start_server(collect, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{collector.sockets[0].getsockname()[1]}"
+    async with (
+        collector,
+        command(template, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as (process, url),
+        httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as client,
+    ):
+        assert (await client.post("/v1/chat/completions", json=asking())).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    assert paths == ["/v1/traces"]

@@ -93,9 +93,24 @@ async def test_a_request_has_an_end() -> None:
     async with served(engines, request_timeout=0.3) as house:
         reply = await house.chat()
         assert (reply.status_code, reply.json()["error"]["code"]) == (504, "request_timeout")
+        several = await house.chat(n=3)
+        assert (several.status_code, several.json()["error"]["code"]) == (504, "request_timeout")
         streamed = await house.chat(stream=True)
         assert '"code": "request_timeout"' in streamed.text or streamed.status_code == 504
         assert ended(engines["small"])
+
+
+async def test_a_request_whose_time_is_up_while_its_client_dawdles_is_told_so() -> None:
+    writer = ScriptedEngine("base", steps=["Done.</think>"], answer=" word" * 100_000)
+    async with served(pair(writer), request_timeout=0.5, max_tokens=10**6) as house:
+        body = asking(stream=True, model="scripted-base", max_tokens=10**6)
+        told = b""
+        async with house.client.stream("POST", PATH, json=body) as reply:
+            await asyncio.sleep(1.0)
+            async for part in reply.aiter_raw():
+                told = (told + part)[-1000:]
+        assert b"request_timeout" in told
+        assert told.endswith(b"data: [DONE]\n\n")
 
 
 # ---------------------------------------------------------------- signs of life

@@ -1,6 +1,7 @@
 """The server process: the connected pair, uvicorn around the application, and their end."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import AsyncGenerator, Generator, Mapping
@@ -104,6 +105,15 @@ def address(of: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def settle() -> None:
+    """Take what is loaded by now out of the garbage collector's sight.
+
+    It never becomes garbage, and looking through all of it stops every stream for a tenth of a second.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def run(settings: Settings) -> None:
     """Serve until a signal ends it. Raises ConfigError, EngineError and ModelFileError."""
     configure(settings.server)
@@ -113,6 +123,7 @@ def run(settings: Settings) -> None:
 async def _served(settings: Settings) -> None:
     with listening(settings.server) as door:
         async with opened(settings) as server:
+            settle()
             _log.info("listening", address=address(door))
             await server.serve([door])
         _log.info("stopped")

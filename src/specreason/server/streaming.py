@@ -35,7 +35,7 @@ async def while_connected(work: Coroutine[Any, Any, T], receive: Receive, closin
     try:
         await asyncio.wait({task, gone, cut}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
-            return task.result()
+            return done_by(task)
         if gone.done():
             raise ClientGone
         raise stopping()
@@ -95,6 +95,8 @@ class EventStream(Response):
             if cut.done() and not telling.done():
                 await _stopped(telling)
                 await self._fail(stopping(), send)
+            elif telling.cancelled():
+                await self._fail(TimeoutError(), send)
             elif telling.done():
                 telling.result()
             else:
@@ -143,6 +145,17 @@ async def _left(receive: Receive) -> None:
     """Return when the client has closed its connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def done_by(task: asyncio.Task[T]) -> T:
+    """What a finished task returned or raised.
+
+    Only a request's time limit cancels such a task from within; if that strikes while the task hands on
+    what it has, it shows as a cancellation. It must not pass for one of ours.
+    """
+    if task.cancelled():
+        raise TimeoutError
+    return task.result()
 
 
 async def _stopped(*tasks: asyncio.Task[Any]) -> None:

@@ -12,6 +12,7 @@ from specreason.server.account import Account
 from specreason.server.admission import Admission
 from specreason.server.asking import Asked
 from specreason.server.replies import StepReport
+from specreason.server.streaming import done_by
 from specreason.session import SpecReason
 
 T = TypeVar("T")
@@ -125,7 +126,7 @@ async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T
             else:
                 taken.cancel()
             for finished in done & running:
-                finished.result()
+                done_by(finished)
             running -= done
     finally:
         leftovers: list[asyncio.Task[Any]] = [*pumps, *([taken] if taken is not None else [])]
