@@ -176,3 +176,14 @@ async def test_spans_are_sent_where_opentelemetry_is_told_to(template: Path) -> 
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     assert paths == ["/v1/traces"]
+
+
+async def test_without_its_extra_the_command_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['fastapi'] = None; sys.argv = ['specreason', 'serve'];"
+        "from specreason.cli.app import main; main()"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
+    _, told = await process.communicate()
+    assert process.returncode == 2
+    assert b"pip install 'specreason[server]'" in told
