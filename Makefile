@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LAB := .venv-lab
 N ?= 5
+REQUESTS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-pocket lab-train lab-export lab-test lock clean setup models help
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-pocket lab-train lab-export \
+  lab-test lock clean setup models help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -48,10 +50,13 @@ docs: $(READY)   ## the documentation as a site in site/
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/zensical build
 
-bench: bench-core bench-pocket ## all benchmarks
+bench: bench-core bench-load ## all benchmarks
 
 bench-core: models ## accuracy, cache share and overhead of the core (N= problems)
 	@$(BIN)/python -m benchmarks.core --problems $(N)
+
+bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
+	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)
 
 bench-pocket: $(READY) ## the method's gain on the pocket pair (N= problems, THRESHOLDS=1,3,5,7,9)
 	@$(BIN)/python -m benchmarks.pocket --problems $(N) --thresholds "$(THRESHOLDS)"
@@ -77,7 +82,7 @@ test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own
 	@bash tests/vllm/run.sh
 
 lock:            ## renew requirements.lock (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded --extra server --extra tracing pyproject.toml -o requirements.lock
 
 clean:           ## everything that make created, weights included
 	rm -rf $(VENV) $(LAB) .venv-vllm .cache site .pytest_cache .ruff_cache .hypothesis

@@ -30,6 +30,10 @@ MAY_BLOCK = [
     ("specreason/engines/templates.py", {"load_template"}),
     # Asked once a load: which CPUs are hyper-threads.
     ("specreason/engines/embedded.py", {"physical_cores"}),
+    # Keys, and the files of /docs, are looked at once, before anyone is served.
+    ("specreason/server/app.py", {"build"}),
+    # /proc is no disk: the process tells its own memory and CPU time.
+    ("prometheus_client/process_collector.py", {"collect"}),
     # The first import of a module that is imported late.
     ("<frozen importlib._bootstrap>", {"_find_and_load"}),
     # The CA bundle, read when a client is made.

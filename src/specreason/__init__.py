@@ -4,6 +4,7 @@ from specreason.config import (
     EngineSettings,
     ReasoningSettings,
     SamplingSettings,
+    ServerSettings,
     Settings,
     load_settings,
 )
@@ -25,6 +26,7 @@ from specreason.reasoning.events import (
     Event,
     Failed,
     Finished,
+    Interrupted,
     Started,
     StepAccepted,
     StepDrafted,
@@ -34,6 +36,7 @@ from specreason.reasoning.events import (
     ThinkingEnded,
 )
 from specreason.reasoning.result import KeptStep, Result, Tokens, fold
+from specreason.reasoning.terms import Terms
 from specreason.session import SpecReason
 
 __all__ = [
@@ -51,11 +54,13 @@ __all__ = [
     "Failed",
     "Finished",
     "InputError",
+    "Interrupted",
     "KeptStep",
     "ModelFileError",
     "ReasoningSettings",
     "Result",
     "SamplingSettings",
+    "ServerSettings",
     "Settings",
     "SpecReason",
     "SpecReasonError",
@@ -65,6 +70,7 @@ __all__ = [
     "StepRejected",
     "StepRewritten",
     "StepScored",
+    "Terms",
     "ThinkingEnded",
     "Tokens",
     "fold",

@@ -12,7 +12,7 @@ from specreason.engines import embedded
 from specreason.engines.chat_format import OpenTurn, open_turn, thinks
 from specreason.engines.connect import connect
 from specreason.engines.protocol import Engine, Message, Sampling
-from specreason.errors import ConfigError, ContextOverflow, InputError
+from specreason.errors import ConfigError, ContextOverflow, EngineError, InputError
 from specreason.models import cache, catalogue
 from specreason.reasoning.chain import Role
 from specreason.reasoning.events import Event, Failed, Started
@@ -24,6 +24,7 @@ from specreason.reasoning.policies.specreason import SpecReasonPolicy
 from specreason.reasoning.prompts import with_instruction
 from specreason.reasoning.result import Result, Tally
 from specreason.reasoning.schedule import Schedule, sequential
+from specreason.reasoning.terms import Terms
 
 _VERSION = version("specreason")
 S = TypeVar("S", ReasoningSettings, EngineSettings)
@@ -90,15 +91,18 @@ class SpecReason:
         *,
         reasoning: ReasoningSettings | None = None,
         sampling: SamplingSettings | None = None,
+        terms: Terms | None = None,
     ) -> Result:
         """The result of one problem (text, or chat messages that end with the user's).
 
-        `reasoning` and `sampling` replace those of the settings for this call. Raises InputError for a
-        problem that cannot be used, ContextOverflow for one that does not fit, EngineError if the base
-        model fails.
+        `reasoning` and `sampling` replace those of the settings for this call; `terms` bound it. Raises
+        InputError for a problem that cannot be used, ContextOverflow for one that does not fit, EngineError
+        if the base model fails.
         """
         tally = Tally()
-        async with aclosing(self.stream(problem, reasoning=reasoning, sampling=sampling)) as events:
+        async with aclosing(
+            self.stream(problem, reasoning=reasoning, sampling=sampling, terms=terms)
+        ) as events:
             async for event in events:
                 tally.take(event)
         return tally.result()
@@ -109,20 +113,22 @@ class SpecReason:
         *,
         reasoning: ReasoningSettings | None = None,
         sampling: SamplingSettings | None = None,
+        terms: Terms | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The events of one problem as they happen; see `solve`. Closing it stops the models' work."""
         reasoning = fitted(self.settings.pair, "reasoning", reasoning or self.settings.reasoning)
         sampling = sampling or self.settings.sampling
         conversation = checked_messages(messages)
-        run = await self._prepared(conversation, reasoning, sampling)
+        run = await self._prepared(conversation, reasoning, sampling, terms or Terms())
         yield Started(
             at=0.0,
-            scheme=run.policy.name,
+            scheme=run.policy.name if run.lost is None else reasoning.scheme,
             models={role: engine.model for role, engine in run.engines.items()},
             thinking=next(iter(run.turns.values())).thinking,
             problem=conversation[-1]["content"],
             settings={"reasoning": reasoning.model_dump(), "sampling": sampling.model_dump()},
             version=_VERSION,
+            prompt_tokens={role: turn.prompt.tokens for role, turn in run.turns.items()},
         )
         try:
             loop = Loop(run)
@@ -134,7 +140,11 @@ class SpecReason:
                 yield event
 
     async def _prepared(
-        self, conversation: Sequence[Message], reasoning: ReasoningSettings, sampling: SamplingSettings
+        self,
+        conversation: Sequence[Message],
+        reasoning: ReasoningSettings,
+        sampling: SamplingSettings,
+        terms: Terms,
     ) -> Run:
         session = uuid.uuid4().hex
         wanted = self._policy.roles if self._policy else _ROLES_OF[reasoning.scheme]
@@ -145,19 +155,13 @@ class SpecReason:
             raise ConfigError(
                 f"scheme '{reasoning.scheme}' needs the {missing[0]} model, which is not connected; {how}"
             )
-        turns: dict[Role, OpenTurn] = {}
-        asked: dict[Role, Sequence[Message]] = {}
-        for role in wanted:
-            thinking = self._thinking[role]
-            text = with_instruction(conversation[-1]["content"], reasoning.instruction)
-            asked[role] = [*conversation[:-1], {"role": "user", "content": text}]
-            turns[role] = await open_turn(
-                self.engines[role], asked[role], self._engine_settings(role), thinking=thinking
-            )
-        policy, judge_tokens = self._policy, 0
+        text = with_instruction(conversation[-1]["content"], reasoning.instruction)
+        asked = [*conversation[:-1], {"role": "user", "content": text}]
+        turns, lost = await self._turns(wanted, asked)
+        policy, judge_tokens = self._policy if lost is None else SinglePolicy("base"), 0
         if policy is None and reasoning.scheme == "specreason":
             question = await question_for(
-                self.engines["base"], turns["base"], asked["base"], self._judge_prompt(reasoning)
+                self.engines["base"], turns["base"], asked, self._judge_prompt(reasoning)
             )
             judge_tokens = question.tokens
             policy = SpecReasonPolicy(
@@ -167,15 +171,33 @@ class SpecReason:
             )
         return Run(
             turns=turns,
-            engines={role: self.engines[role] for role in wanted},
+            engines={role: self.engines[role] for role in turns},
             policy=policy or SinglePolicy("small" if reasoning.scheme == "small" else "base"),
             schedule=self._schedule,
             settings=reasoning,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.seed),
-            think_close={role: self._engine_settings(role).think_close for role in wanted},
+            think_close={role: self._engine_settings(role).think_close for role in turns},
             session=session,
             judge_tokens=judge_tokens,
+            terms=terms,
+            lost=lost,
         )
+
+    async def _turns(
+        self, wanted: Sequence[Role], asked: Sequence[Message]
+    ) -> tuple[dict[Role, OpenTurn], EngineError | None]:
+        """Each model's turn, opened. If the small model fails and the base can do alone: its error too."""
+        turns: dict[Role, OpenTurn] = {}
+        lost: EngineError | None = None
+        for role in wanted:
+            engine, thinking = self.engines[role], self._thinking[role]
+            try:
+                turns[role] = await open_turn(engine, asked, self._engine_settings(role), thinking=thinking)
+            except EngineError as error:
+                if role == "base" or "base" not in wanted:
+                    raise
+                lost = error
+        return turns, lost
 
     def _engine_settings(self, role: Role) -> EngineSettings:
         return self.settings.base if role == "base" else self.settings.small

@@ -55,6 +55,9 @@ class FakeServer:
     keys: set[str] = field(default_factory=set[str])
     client_left: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)  # for a completion
+    headers: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])  # of all requests
+    context: int = 512  # tokens
+    running: int = 0  # completions being written
     url: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,6 +67,7 @@ class FakeServer:
             headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
             data = await reader.readexactly(int(headers.get("content-length", "0")))
             self.keys.add(headers.get("authorization", ""))
+            self.headers.append(headers)
             body: Body = json.loads(data) if data else {}
             await self._answer(Exchange(self, first.split(" ")[1], headers, body, reader, writer))
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -80,12 +84,18 @@ class FakeServer:
             self.completions.append(exchange.body)
             self.asked.set()
             behaviour = self.next.pop(0) if self.next else self.always or said("one", " two")
-            await behaviour(exchange)
+            self.running += 1
+            try:
+                await behaviour(exchange)
+            finally:
+                self.running -= 1
+        elif exchange.path == "/metrics" and self.owner == "vllm":
+            await send(f"vllm:num_requests_running{{}} {self.running}\n", kind="text/plain")(exchange)
         else:
             await send_json({"error": {"message": "Not Found"}}, status=404)(exchange)
 
     async def _list(self, exchange: Exchange) -> None:
-        data = [{"id": m, "owned_by": self.owner, "max_model_len": 512} for m in self.models]
+        data = [{"id": m, "owned_by": self.owner, "max_model_len": self.context} for m in self.models]
         await send_json({"object": "list", "data": data})(exchange)
 
 

@@ -1,6 +1,7 @@
 """Typed settings: one TOML file, then the environment, then flags."""
 
 from specreason.config.load import load_settings
+from specreason.config.server import ServerSettings
 from specreason.config.settings import (
     EngineSettings,
     ReasoningSettings,
@@ -14,6 +15,7 @@ __all__ = [
     "ReasoningSettings",
     "SamplingSettings",
     "Scheme",
+    "ServerSettings",
     "Settings",
     "load_settings",
 ]

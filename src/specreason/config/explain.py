@@ -65,6 +65,8 @@ def _type_name(kind: Any) -> str:
         return " | ".join(str(choice) for choice in get_args(kind))
     if kind is SecretStr:
         return "secret"
+    if get_origin(kind) is list:
+        return f"list of {_type_name(get_args(kind)[0])}"
     options = [_type_name(part) for part in get_args(kind) if part is not type(None)]
     if get_origin(kind) is dict:
         return "table"

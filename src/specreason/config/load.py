@@ -108,15 +108,18 @@ def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
             continue
         if name not in known:
             raise ConfigError(f"unknown environment variable {name}; {nearest(name, list(known))}")
-        # Tables (extra_body, headers) are written as TOML inline tables.
-        yield known[name], _inline_table(name, value) if value.startswith("{") else value, f"from {name}"
+        # Tables and lists (headers, server.api_keys) are written as in TOML.
+        yield known[name], _inline(name, value) if value.startswith(("{", "[")) else value, f"from {name}"
 
 
-def _inline_table(name: str, value: str) -> object:
+def _inline(name: str, value: str) -> object:
     try:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name} is not a TOML inline table such as {{a = 1}}: {error}") from None
+        shape = "inline table such as {a = 1}" if value.startswith("{") else "list such as ['a', 'b']"
+        # The parser's message may quote what stands there, which may be a key.
+        why = "" if _is_secret(name.rpartition(ENV_NESTED)[2].lower()) else f": {error}"
+        raise ConfigError(f"{name} is not a TOML {shape}{why}") from None
 
 
 def _from_flags(flags: Mapping[str, object]) -> Iterator[tuple[str, object, str]]:
@@ -149,7 +152,7 @@ def _explain(error: ValidationError, source: Mapping[str, str]) -> Iterator[str]
 
 
 def _is_secret(key: str) -> bool:
-    return key.rsplit(".", 1)[-1] in {"api_key", "headers"}
+    return key.rsplit(".", 1)[-1] in {"api_key", "api_keys", "headers"}
 
 
 def _nearest_value(problem: ErrorDetails) -> str:

@@ -5,36 +5,18 @@ description of a field is the only place where a knob is explained.
 """
 
 import re
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_serializer, field_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr, field_serializer, field_validator
+
+from specreason.config.knobs import Section as _Section
+from specreason.config.knobs import knob as _knob
+from specreason.config.server import ServerSettings
 
 Scheme = Literal["specreason", "base", "small"]
-Unit = Literal["tokens", "seconds", "steps", "score", "attempts", "threads", "layers", "requests"]
 
 _ADDRESS = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=//)[^/@]*@")
-
-
-def _knob(
-    description: str,
-    *,
-    unit: Unit | None = None,
-    ge: float | None = None,
-    gt: float | None = None,
-    le: float | None = None,
-    lt: float | None = None,
-) -> FieldInfo:
-    extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
-    return cast(
-        "FieldInfo", Field(description=description, json_schema_extra=extra, ge=ge, gt=gt, le=le, lt=lt)
-    )
-
-
-class _Section(BaseModel):
-    # `extra=forbid`: a misspelt key must be an error, never a silent default.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class EngineSettings(_Section):
@@ -203,4 +185,7 @@ class Settings(_Section):
     )
     sampling: Annotated[SamplingSettings, Field(description="How tokens are drawn.")] = Field(
         default_factory=SamplingSettings
+    )
+    server: Annotated[ServerSettings, Field(description="The HTTP server.")] = Field(
+        default_factory=ServerSettings
     )

@@ -12,7 +12,7 @@ story under any schedule:
 
 - `steps`: what it writes after n steps of the chain are there is `steps[n:]`, run together, then it stops.
   Write `</think>` into the last step to end thinking.
-- `answer`: what it writes once thinking is closed.
+- `answer`: what it writes once thinking is closed; the rest of it where some stands there already.
 - `scores`: text to reply; the text that stands last in the prompt decides, else the reply is "9". A reply
   is the next token, or a mapping of token texts to probabilities.
 - `failures`: call number (generate calls and scores counted together, from 0) to the error it raises.
@@ -159,7 +159,8 @@ class ScriptedEngine:
     def _continuation(self, prompt: str) -> str:
         chain = prompt.rsplit(_OPENED, 1)[-1]
         if "</think>" in chain:
-            return self.answer
+            begun = chain.rsplit("</think>", 1)[-1].lstrip("\n")
+            return self.answer.removeprefix(begun)
         return "".join(self.steps[chain.count("\n\n") :])
 
     def _id(self, word: str) -> int:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, cast
 
 import httpx2
@@ -31,6 +32,9 @@ _OVERFLOW_WORDS = (
     "context length",
     "max_tokens must be at least 1, got 0",  # vLLM, where a text prompt fills the context exactly
 )
+
+# Headers that whoever asks wants on every request made on its behalf, such as a trace context.
+call_headers: ContextVar[Mapping[str, str]] = ContextVar("call_headers")
 
 
 class Transport:
@@ -73,7 +77,10 @@ class Transport:
         async for attempt in self._tries():
             with attempt, self._named_failures():
                 response = await self._client.request(
-                    "GET" if body is None else "POST", route.path, json=body
+                    "GET" if body is None else "POST",
+                    route.path,
+                    json=body,
+                    headers=dict(call_headers.get({})),
                 )
                 if response.status_code >= 400:
                     raise self._refused(response.status_code, response.text, response.headers)
@@ -109,9 +116,10 @@ class Transport:
     async def _opened(
         self, body: Mapping[str, Any], headers: Mapping[str, str]
     ) -> AsyncGenerator[AsyncIterator[Any]]:
+        headers = {**call_headers.get({}), **headers}
         with self._named_failures():
             async with self._client.sse(
-                "/v1/completions", method="POST", json=dict(body), headers=dict(headers), max_event_size=None
+                "/v1/completions", method="POST", json=dict(body), headers=headers, max_event_size=None
             ) as events:
                 response = events.response
                 if response.status_code >= 400:

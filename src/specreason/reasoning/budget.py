@@ -29,13 +29,17 @@ def thinking_budget(
     engines: Mapping[Role, Engine],
     turns: Mapping[Role, OpenTurn],
     judge_tokens: int,
+    max_tokens: int | None = None,
 ) -> Budget:
     """`reasoning.token_budget`, or what the smallest context leaves for thinking if that is less.
 
-    Room is kept for the answer and for the judge's question (`judge_tokens`). Raises ContextOverflow if the
-    problem alone leaves none.
+    Room is kept for the answer (a quarter of `max_tokens`, which bounds both) and for the judge's question
+    (`judge_tokens`). Raises ContextOverflow if the problem alone leaves none.
     """
-    budget = Budget(settings.token_budget, "budget", settings.budget_counts == "generated")
+    allowed = settings.token_budget
+    if max_tokens is not None:
+        allowed = min(allowed, max_tokens - max_tokens // 4)
+    budget = Budget(allowed, "budget", settings.budget_counts == "generated")
     for role, engine in engines.items():
         prompt = turns[role].prompt
         tokens = prompt.tokens if prompt.tokens is not None else len(prompt.text) // 3

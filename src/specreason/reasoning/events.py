@@ -5,7 +5,7 @@ line (`TRACE_VERSION`; docs/trace.md).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -26,7 +26,10 @@ Ended = Literal["closed", "stopped", "answer", "budget", "context", "repetition"
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The run begins. `settings` are those of the method and of sampling."""
+    """The run begins. `settings` are those of the method and of sampling.
+
+    `prompt_tokens`: of the problem as each model reads it; None where the engine takes text only.
+    """
 
     at: float
     scheme: str
@@ -36,6 +39,7 @@ class Started:
     settings: Mapping[str, Any]
     version: str
     trace_version: int = TRACE_VERSION
+    prompt_tokens: Mapping[Role, int | None] = field(default_factory=dict[Role, int | None])
     event: Literal["started"] = "started"
 
 
@@ -136,6 +140,15 @@ class DrafterLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The model that the run depends on failed; the run waits for it, to go on after the last step."""
+
+    at: float
+    reason: str
+    event: Literal["interrupted"] = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
 class ThinkingEnded:
     """The chain is complete."""
 
@@ -183,6 +196,7 @@ Event = (
     | StepAccepted
     | CallEnded
     | DrafterLost
+    | Interrupted
     | ThinkingEnded
     | AnswerDelta
     | Finished

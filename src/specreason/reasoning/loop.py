@@ -1,13 +1,13 @@
 """One problem from question to answer: who writes, what stands, when thinking ends. Yields events."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from specreason.config import ReasoningSettings
 from specreason.engines.chat_format import OpenTurn
 from specreason.engines.protocol import Engine, Sampling, Segment
-from specreason.errors import EngineError
+from specreason.errors import EngineError, EngineTimeout, EngineUnavailable
 from specreason.reasoning.answering import Answerer, write_answer
 from specreason.reasoning.answers import boxed_answer, stated_answer
 from specreason.reasoning.budget import thinking_budget
@@ -20,6 +20,7 @@ from specreason.reasoning.events import (
     Event,
     Failed,
     Finished,
+    Interrupted,
     Phase,
     StepAccepted,
     StepDrafted,
@@ -41,12 +42,16 @@ from specreason.reasoning.policies.contract import (
 from specreason.reasoning.policies.single import SinglePolicy
 from specreason.reasoning.schedule import Checked, Drafted, Hold, Schedule, Verified
 from specreason.reasoning.steps import Step
+from specreason.reasoning.terms import AnswerCut, Patience, Terms
 from specreason.reasoning.writer import StepShape, Writer, stopwatch
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All that one run needs. `turns`: each model's prompt, its turn opened. `judge_tokens`: room kept."""
+    """All that one run needs. `turns`: each model's prompt, its turn opened. `judge_tokens`: room kept.
+
+    `lost`: why the small model is missing from the start, if it should have been there.
+    """
 
     turns: Mapping[Role, OpenTurn]
     engines: Mapping[Role, Engine]
@@ -57,6 +62,8 @@ class Run:
     think_close: Mapping[Role, str]
     session: str
     judge_tokens: int = 0
+    terms: Terms = field(default_factory=Terms)
+    lost: EngineError | None = None
 
 
 class Loop:
@@ -72,9 +79,13 @@ class Loop:
         self._verdicts: tuple[bool, ...] = ()
         self._discarded = 0
         self._ended: Ended | None = None
-        self._lost: EngineError | None = None
+        self._lost = run.lost
+        self._answered = ""
+        self._answer_tokens = 0
         self._extended: tuple[Chain, Step, Chain] | None = None
-        self._budget = thinking_budget(run.settings, run.engines, run.turns, run.judge_tokens)
+        self._budget = thinking_budget(
+            run.settings, run.engines, run.turns, run.judge_tokens, run.terms.max_tokens
+        )
         self._writers: dict[Role, Writer] = {
             role: Writer(
                 role=role,
@@ -90,30 +101,50 @@ class Loop:
     async def events(self) -> AsyncGenerator[Event, None]:
         """Think, then answer. Raises EngineError after a `Failed` event if the run cannot go on."""
         try:
-            async with aclosing(self._think()) as thinking:
+            async with aclosing(self._resumed(self._think)) as thinking:
                 async for event in thinking:
                     yield event
             yield ThinkingEnded(
                 self._clock(), self._ended or "stopped", self._chain.length, self._chain.tokens
             )
-            async with aclosing(self._answer()) as answering:
+            async with aclosing(self._resumed(self._answer)) as answering:
                 async for event in answering:
                     yield event
         except EngineError as error:
-            for writer in self._writers.values():
-                await writer.hold()
+            await self._hold_all()
             for event in self._told_calls():
                 yield event
             yield Failed(self._clock(), type(error).__name__, str(error))
             raise
         finally:
-            for writer in self._writers.values():
-                await writer.hold()
+            await self._hold_all()
+
+    async def _resumed(self, part: Callable[[], AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
+        """`part`; if the model that it depends on breaks off, anew after the last step, once it is back."""
+        patience = Patience(self._run.terms.resume_within)
+        while True:
+            try:
+                async with aclosing(part()) as events:
+                    async for event in events:
+                        if isinstance(event, StepAccepted | AnswerDelta):
+                            patience.renew()
+                        yield event
+                return
+            except (EngineUnavailable, EngineTimeout) as error:
+                await self._hold_all()
+                for event in self._told_calls():
+                    yield event
+                if patience.fresh and self._run.terms.resume_within:
+                    yield Interrupted(self._clock(), str(error))
+                if not await patience.pause():
+                    raise
 
     # ------------------------------------------------------------ thinking
 
     async def _think(self) -> AsyncGenerator[Event, None]:
         while self._ended is None:
+            for event in self._told_loss():
+                yield event
             if await self._author(self._chain) == "base":
                 async for event in self._base_step("base"):
                     yield event
@@ -127,12 +158,8 @@ class Loop:
                             yield event
                         if self._ended is not None:
                             break
-            if self._lost is not None:
-                yield DrafterLost(self._clock(), str(self._lost))
-                self._lost = None
-        for writer in self._writers.values():
-            await writer.hold()
-        for event in self._told_calls():
+        await self._hold_all()
+        for event in (*self._told_loss(), *self._told_calls()):
             yield event
 
     def _drafted(self, drafted: Drafted) -> StepDrafted:
@@ -280,40 +307,52 @@ class Loop:
         chain_text = "".join(self._texts)
         # Without a thinking block the chain is the reply; if it states the answer there is nothing to add.
         if not turn.thinking and (answer := stated_answer(chain_text)) and self._texts:
-            yield AnswerDelta(self._clock(), self._last_text())
+            cut = AnswerCut(self._run.terms.stop)
+            yield AnswerDelta(self._clock(), cut.take(self._last_text()) + cut.rest())
             yield Finished(self._clock(), answer)
             return
-        written = ""
         try:
-            async with aclosing(self._written_by(role)) as texts:
-                async for text in texts:
-                    written += text
-                    yield AnswerDelta(self._clock(), text)
+            async with aclosing(self._written_by(role)) as deltas:
+                async for delta in deltas:
+                    yield delta
         except EngineError as error:
-            if role == "base" or written or "base" not in self._policy.roles:
+            if role == "base" or self._answered or "base" not in self._policy.roles:
                 raise
             await self._lose_drafter(error)
-            yield DrafterLost(self._clock(), str(error))
-            async with aclosing(self._written_by("base")) as texts:
-                async for text in texts:
-                    written += text
-                    yield AnswerDelta(self._clock(), text)
+            for event in self._told_loss():
+                yield event
+            async with aclosing(self._written_by("base")) as deltas:
+                async for delta in deltas:
+                    yield delta
         for event in self._told_calls():
             yield event
-        yield Finished(self._clock(), stated_answer(written) or stated_answer(chain_text))
+        yield Finished(self._clock(), stated_answer(self._answered) or stated_answer(chain_text))
 
-    def _written_by(self, role: Role) -> AsyncGenerator[str, None]:
-        run = self._run
+    async def _written_by(self, role: Role) -> AsyncGenerator[AnswerDelta, None]:
+        run, room = self._run, self._run.settings.answer_tokens
+        if run.terms.max_tokens is not None:
+            room = min(room, run.terms.max_tokens - self._chain.tokens)
+        if room <= self._answer_tokens:
+            return
         answerer = Answerer(
             role,
             run.engines[role],
             run.turns[role],
             run.sampling,
-            run.settings.answer_tokens,
+            room - self._answer_tokens,
             run.session,
-            self._calls.append,
+            self._answer_call,
+            run.terms.stop,
+            self._answered,
         )
-        return write_answer(answerer, self._chain)
+        async with aclosing(write_answer(answerer, self._chain)) as texts:
+            async for text in texts:
+                self._answered += text
+                yield AnswerDelta(self._clock(), text)
+
+    def _answer_call(self, call: CallEnded) -> None:
+        self._answer_tokens += call.generated_tokens
+        self._calls.append(call)
 
     def _last_text(self) -> str:
         return next((text.strip() for text in reversed(self._texts) if text.strip()), "")
@@ -330,6 +369,14 @@ class Loop:
         settings = self._run.settings
         close = self._run.think_close[role] if self._run.turns[role].thinking else None
         return StepShape(settings.step_delimiter, close, settings.max_step_tokens)
+
+    async def _hold_all(self) -> None:
+        for writer in self._writers.values():
+            await writer.hold()
+
+    def _told_loss(self) -> list[Event]:
+        lost, self._lost = self._lost, None
+        return [] if lost is None else [DrafterLost(self._clock(), str(lost))]
 
     def _told_calls(self) -> list[Event]:
         told: list[Event] = [replace(call, at=self._clock()) for call in self._calls]

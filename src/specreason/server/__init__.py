@@ -1,0 +1,1 @@
+"""The server: speculative reasoning behind the OpenAI chat API."""

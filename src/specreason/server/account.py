@@ -1,0 +1,208 @@
+"""What one choice has cost and how it went, from its events: usage, reports of steps, the finish reason."""
+
+from collections.abc import Iterable, Sequence
+
+from specreason.reasoning.chain import Role
+from specreason.reasoning.events import (
+    AnswerDelta,
+    CallEnded,
+    DrafterLost,
+    Event,
+    Interrupted,
+    Started,
+    StepAccepted,
+    StepDrafted,
+    StepRejected,
+    StepScored,
+    ThinkingEnded,
+)
+from specreason.reasoning.result import Result, Tally
+from specreason.server.replies import (
+    ChoiceReport,
+    CompletionDetails,
+    FinishReason,
+    ModelTokens,
+    PromptDetails,
+    StepReport,
+    Usage,
+)
+
+
+class Account:
+    """Takes the events of one choice, one at a time; can be read at any time."""
+
+    def __init__(self, index: int, *, include_steps: bool) -> None:
+        self.index = index
+        self.steps: list[StepReport] = []
+        self._include_steps = include_steps
+        self._tally = Tally()
+        self._prompt_tokens: dict[Role, int | None] = {}
+        self._cached: int | None = None
+        self._drafted = 0
+        self._answer_tokens = 0
+        self._answered = False
+        self._cut = False
+        self._closed_for_it = False
+        self._judged = True
+        self._interruptions = 0
+        self._engine_s = 0.0
+        self._draft: StepDrafted | None = None
+        self._score: StepScored | None = None
+        self._rejection: str | None = None
+
+    def take(self, event: Event) -> StepReport | None:
+        """Count one more event; the report of the step that it keeps, if it keeps one."""
+        self._tally.take(event)
+        match event:
+            case Started():
+                self._prompt_tokens = dict(event.prompt_tokens)
+                self._judged = event.scheme != "small"
+            case StepDrafted():
+                self._draft, self._score, self._rejection = event, None, None
+            case StepScored():
+                self._score = event
+            case StepRejected():
+                self._rejection = event.reason
+            case StepAccepted():
+                return self._kept(event)
+            case CallEnded():
+                self._call(event)
+            case ThinkingEnded():
+                self._closed_for_it = event.reason in {"budget", "context"}
+            case AnswerDelta():
+                self._answered = self._answered or bool(event.text)
+            case DrafterLost():
+                self._draft, self._score, self._rejection = None, None, None
+            case Interrupted():
+                self._interruptions += 1
+            case _:
+                pass
+        return None
+
+    @property
+    def result(self) -> Result:
+        """The result so far."""
+        return self._tally.result()
+
+    @property
+    def engine_s(self) -> float:
+        """Seconds waited for the engines, in the calls that are over."""
+        return self._engine_s
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """`length` if the answer was cut short, or there was no room for one."""
+        return "length" if self._cut or (self._closed_for_it and not self._answered) else "stop"
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the conversation as the model that answers reads it."""
+        counts = [self._prompt_tokens.get(role) for role in ("base", "small")]
+        return next((count for count in counts if count is not None), 0)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Those of them that the first call found in the cache."""
+        return min(self._cached or 0, self.prompt_tokens)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of the kept steps."""
+        return sum(step.tokens for step in self.result.steps)
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of the kept steps and of the answer."""
+        return self.reasoning_tokens + self._answer_tokens
+
+    def models(self) -> dict[Role, ModelTokens]:
+        """All tokens, for each model."""
+        return {
+            role: ModelTokens(
+                generated=tokens.generated,
+                drafted=self._drafted if role == "small" else 0,
+                kept=tokens.kept,
+                discarded=tokens.discarded,
+                prompt=tokens.prompt,
+                cached=tokens.cached,
+            )
+            for role, tokens in self.result.tokens.items()
+        }
+
+    def report(self, *, steps: bool) -> ChoiceReport:
+        """How the choice came about; with its `steps`, if they were asked for."""
+        result = self.result
+        return ChoiceReport(
+            index=self.index,
+            scheme=result.scheme,
+            models=dict(result.models),
+            ended=result.ended,
+            degraded=result.degraded,
+            interruptions=self._interruptions,
+            answer=result.answer,
+            drafts=result.drafts,
+            accepted=result.accepted,
+            unscorable=result.unscorable,
+            acceptance_rate=result.acceptance_rate,
+            seconds=dict(result.seconds),
+            steps=self.steps if steps and self._include_steps else None,
+        )
+
+    def _kept(self, event: StepAccepted) -> StepReport:
+        drafted, rejected = self._draft is not None, self._rejection is not None
+        accepted = drafted and not rejected and event.author == "small" and self._judged
+        report = StepReport(
+            index=event.index,
+            text=event.text,
+            author=event.author,
+            verdict="accepted" if accepted else "rewritten" if rejected else "unjudged",
+            score=None if self._score is None else self._score.value,
+            rejection=self._rejection,
+            tokens=event.tokens,
+            draft_s=None if self._draft is None else self._draft.seconds,
+            score_s=None if self._score is None else self._score.seconds,
+            write_s=event.seconds if event.author == "base" else None,
+        )
+        self._draft, self._score, self._rejection = None, None, None
+        if self._include_steps:
+            self.steps.append(report)
+        return report
+
+    def _call(self, event: CallEnded) -> None:
+        self._engine_s += event.seconds
+        if event.phase == "draft":
+            self._drafted += event.generated_tokens
+        if event.phase == "answer":
+            self._answer_tokens += event.delivered_tokens
+            self._cut = event.finish == "length"
+        if self._cached is None and event.cached_tokens is not None and event.role in self._counted():
+            self._cached = event.cached_tokens
+
+    def _counted(self) -> Sequence[Role]:
+        return ("base",) if "base" in self._prompt_tokens else ("small",)
+
+
+def usage(accounts: Iterable[Account]) -> Usage:
+    """The usage of all choices of a request; the conversation is counted once."""
+    all_of_them = list(accounts)
+    prompt = max((account.prompt_tokens for account in all_of_them), default=0)
+    completion = sum(account.completion_tokens for account in all_of_them)
+    models: dict[Role, ModelTokens] = {}
+    for account in all_of_them:
+        for role, tokens in account.models().items():
+            before = models.get(role, ModelTokens())
+            models[role] = ModelTokens(
+                **{name: getattr(before, name) + getattr(tokens, name) for name in ModelTokens.model_fields}
+            )
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        prompt_tokens_details=PromptDetails(
+            cached_tokens=max((account.cached_tokens for account in all_of_them), default=0)
+        ),
+        completion_tokens_details=CompletionDetails(
+            reasoning_tokens=sum(account.reasoning_tokens for account in all_of_them)
+        ),
+        specreason=models,
+    )

@@ -1,0 +1,91 @@
+"""Who gets a turn: a bounded queue in order of arrival, and a limit for each key. Beyond them: 429."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from specreason.config import ServerSettings
+from specreason.server.errors import Refused
+
+_LONGEST_RETRY_S = 60
+_FIRST_GUESS_S = 5.0
+_WEIGHT_OF_LATEST = 0.2
+
+
+class Admission:
+    """Turns for `slots` problems at once; `settings` say how many may wait, and how long (seconds)."""
+
+    def __init__(self, settings: ServerSettings, slots: int) -> None:
+        self._settings = settings
+        self._slots = slots
+        self._limiter = anyio.CapacityLimiter(slots)
+        self._inside = 0  # problems that run or wait
+        self._of_key: Counter[str] = Counter()
+        self._usual_s = _FIRST_GUESS_S
+
+    @property
+    def running(self) -> int:
+        """Problems being solved."""
+        return int(self._limiter.borrowed_tokens)
+
+    @property
+    def waiting(self) -> int:
+        """Problems that wait for their turn."""
+        return self._limiter.statistics().tasks_waiting
+
+    @asynccontextmanager
+    async def entered(self, key: str, choices: int) -> AsyncGenerator[None]:
+        """A place in the queue for a request of `choices` problems. Raises Refused (429) if there is none."""
+        self._check(key, choices)
+        self._inside += choices
+        self._of_key[key] += 1
+        try:
+            yield
+        finally:
+            self._inside -= choices
+            self._of_key[key] -= 1
+            if not self._of_key[key]:
+                del self._of_key[key]
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """A turn for one problem, when it comes. Raises Refused (429) after `queue_timeout`."""
+        borrower = object()
+        try:
+            async with asyncio.timeout(self._settings.queue_timeout):
+                await self._limiter.acquire_on_behalf_of(borrower)
+        except TimeoutError:
+            raise self._busy(
+                f"no turn came within {self._settings.queue_timeout:g} s (setting 'server.queue_timeout')",
+                "queue_timeout",
+            ) from None
+        started = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            self._limiter.release_on_behalf_of(borrower)
+            took = asyncio.get_running_loop().time() - started
+            self._usual_s += _WEIGHT_OF_LATEST * (took - self._usual_s)
+
+    def _check(self, key: str, choices: int) -> None:
+        limit = self._settings.per_key
+        if limit is not None and self._of_key[key] >= limit:
+            raise self._busy(
+                f"this key has {limit} requests under way, its limit (setting 'server.per_key')", "key_limit"
+            )
+        # A request with more choices than there are places is let in when it is alone.
+        if self._inside and self._inside + choices > self._slots + self._settings.queue:
+            raise self._busy(
+                f"{self.running} problems run and {self._settings.queue} may wait (setting 'server.queue'); "
+                "try again later",
+                "queue_full",
+            )
+
+    def _busy(self, message: str, code: str) -> Refused:
+        rounds = max(1.0, (self._inside + 1 - self._slots) / self._slots)
+        seconds = min(_LONGEST_RETRY_S, max(1, math.ceil(self._usual_s * rounds)))
+        return Refused(message, status=429, code=code, headers={"Retry-After": str(seconds)})

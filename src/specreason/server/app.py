@@ -1,0 +1,108 @@
+"""The application: one connected pair behind the routes."""
+
+import time
+from importlib.metadata import version
+
+from fastapi import Request
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.telemetry import TelemetryConfig
+from fastapi_offline import FastAPIOffline
+from opentelemetry.trace import Tracer
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from specreason.config import Settings
+from specreason.errors import SpecReasonError
+from specreason.server.admission import Admission
+from specreason.server.auth import load_keys
+from specreason.server.chat import router as chat
+from specreason.server.errors import from_status
+from specreason.server.metrics import Metrics
+from specreason.server.middleware import RequestMiddleware, error_response, our_error
+from specreason.server.openapi import document
+from specreason.server.record import record_of
+from specreason.server.request import offers
+from specreason.server.routes import router as routes
+from specreason.server.shutdown import Shutdown
+from specreason.server.state import ServerState
+from specreason.session import SpecReason
+
+_UNBOUNDED_CONCURRENCY = 64
+# The framework's own would double our spans, and its logs hold what clients sent.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
+
+def build(session: SpecReason, shutdown: Shutdown, tracer: Tracer) -> ASGIApp:
+    """The server as an ASGI application around a connected pair.
+
+    Raises ConfigError for keys that cannot be used.
+    """
+    settings = session.settings
+    keys = load_keys(settings.server)
+    state = _furnished(session, shutdown, tracer)
+    app = FastAPIOffline(
+        title="specreason",
+        version=version("specreason"),
+        description="Speculative reasoning behind the OpenAI chat API.",
+        redoc_url=None,
+        telemetry=_NO_TELEMETRY,
+        exception_handlers={
+            SpecReasonError: our_error,
+            TimeoutError: our_error,
+            Exception: our_error,
+            HTTPException: _http_error,
+        },
+    )
+    app.state.state = state
+    app.openapi = lambda: document(app, list(state.offers))
+    app.include_router(chat)
+    app.include_router(routes)
+    front = RequestMiddleware(app, keys, state.metrics, log_texts=settings.server.log_prompts)
+    if not settings.server.cors_origins:
+        return front
+    # Outermost: browsers ask whether they may ask without showing a key.
+    return CORSMiddleware(
+        front,
+        allow_origins=settings.server.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["x-request-id", "x-specreason-overhead-ms", "x-specreason-queue-ms"],
+    )
+
+
+def slots_for(settings: Settings) -> int:
+    """How many problems are solved at once: the setting, or what the embedded models have room for."""
+    if settings.server.concurrency is not None:
+        return settings.server.concurrency
+    embedded = [engine.parallel for engine in (settings.base, settings.small) if engine.url is None]
+    return min(embedded, default=_UNBOUNDED_CONCURRENCY)
+
+
+def _furnished(session: SpecReason, shutdown: Shutdown, tracer: Tracer) -> ServerState:
+    settings, metrics = session.settings, Metrics()
+    admission = Admission(settings.server, slots_for(settings))
+    metrics.gauge("running", "Problems being solved", lambda: admission.running)
+    metrics.gauge("queue_depth", "Problems that wait for a turn", lambda: admission.waiting)
+    return ServerState(
+        session=session,
+        offers=offers(session.engines, settings.reasoning.scheme),
+        admission=admission,
+        shutdown=shutdown,
+        metrics=metrics,
+        tracer=tracer,
+        created=int(time.time()),
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    told = from_status(error.status_code, error.detail, error.headers)
+    record_of(request).outcome = told.body.error.code or "error"
+    return error_response(told)

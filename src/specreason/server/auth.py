@@ -1,0 +1,81 @@
+"""API keys: who may ask. Keys are compared as digests, all of them, in constant time."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+
+from specreason.config import ServerSettings
+from specreason.errors import ConfigError
+from specreason.server.errors import Refused
+
+ANYONE = "anyone"
+_NAME_LENGTH = 8
+_SHORTEST_KEY = 8
+_LOOPBACK = {"localhost", "::1"}
+
+
+class Keys:
+    """The keys in force; none of them: everyone may ask."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._digests = [_digest(key) for key in dict.fromkeys(keys)]
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def holder(self, headers: Mapping[bytes, bytes]) -> str:
+        """A short name for the key in `headers` (its digest, cut), fit for logs. Raises Refused (401)."""
+        if not self._digests:
+            return ANYONE
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not given.strip():
+            raise _unauthorized("no API key; send it as 'Authorization: Bearer KEY'", "missing_api_key")
+        told = hashlib.sha256(given.strip()).digest()
+        # No early exit: the time taken tells nothing about which key came near.
+        if not sum([hmac.compare_digest(told, digest) for digest in self._digests]):
+            raise _unauthorized("this API key is not known here", "invalid_api_key")
+        return told.hex()[:_NAME_LENGTH]
+
+
+def load_keys(settings: ServerSettings) -> Keys:
+    """The keys of the settings and of their file.
+
+    Raises ConfigError if the file cannot be read, a key is too short to be one, or the address is open to
+    others and there is no key.
+    """
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    if settings.api_keys_file is not None:
+        try:
+            lines = settings.api_keys_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"setting 'server.api_keys_file': {settings.api_keys_file} cannot be read "
+                f"({type(error).__name__})"
+            ) from None
+        keys += [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not keys:
+            raise ConfigError(f"setting 'server.api_keys_file': {settings.api_keys_file} holds no key")
+    if any(len(key) < _SHORTEST_KEY or not key.isascii() or " " in key for key in keys):
+        raise ConfigError(
+            f"setting 'server.api_keys': a key has at least {_SHORTEST_KEY} ASCII characters and no spaces"
+        )
+    if not keys and not settings.allow_anonymous and not is_loopback(settings.host):
+        raise ConfigError(
+            f"setting 'server.host' is {settings.host!r}, which others can reach, and there is no API key; "
+            "set 'server.api_keys' or 'server.api_keys_file' (or 'server.allow_anonymous', if something in "
+            "front checks callers)"
+        )
+    return Keys(keys)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    return host in _LOOPBACK or host.startswith("127.")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _unauthorized(message: str, code: str) -> Refused:
+    return Refused(message, status=401, code=code, headers={"WWW-Authenticate": "Bearer"})

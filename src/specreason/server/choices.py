@@ -1,0 +1,135 @@
+"""The events of a request's choices, as they come: each in its turn, watched by everyone who counts."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from specreason.reasoning.events import Event
+from specreason.server.account import Account
+from specreason.server.admission import Admission
+from specreason.server.replies import StepReport
+from specreason.server.request import SolveRequest
+from specreason.server.streaming import done_by
+from specreason.session import SpecReason
+
+T = TypeVar("T")
+
+
+class Watcher(Protocol):
+    """Someone who counts, times or traces what happens in one request."""
+
+    def take(self, choice: int, event: Event) -> None:
+        """Look at one event of the choice with that number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event of a choice, and the step that it keeps, if it keeps one."""
+
+    account: Account
+    event: Event
+    step: StepReport | None
+
+
+class Solving:
+    """One request being solved. `began`: when it came in (time.perf_counter)."""
+
+    def __init__(
+        self,
+        session: SpecReason,
+        admission: Admission,
+        asked: SolveRequest,
+        *,
+        key: str,
+        watchers: Sequence[Watcher],
+        began: float,
+    ) -> None:
+        self.asked = asked
+        self.accounts = [Account(index, include_steps=asked.include_steps) for index in range(asked.choices)]
+        self.queue_s = 0.0
+        self._session = session
+        self._admission = admission
+        self._key = key
+        self._watchers = watchers
+        self._began = began
+
+    @property
+    def total_s(self) -> float:
+        """Seconds since the request came in."""
+        return time.perf_counter() - self._began
+
+    @property
+    def overhead_s(self) -> float:
+        """Seconds that were ours: neither waiting for a turn nor for an engine.
+
+        With several choices at once: those of the longest.
+        """
+        engine_s = max((account.engine_s for account in self.accounts), default=0.0)
+        return max(0.0, self.total_s - self.queue_s - engine_s)
+
+    async def events(self) -> AsyncGenerator[Told, None]:
+        """Everything that happens, from the queue to the last answer. Raises Refused, EngineError."""
+        async with self._admission.entered(self._key, len(self.accounts)):
+            choices = [self._choice(account) for account in self.accounts]
+            async with aclosing(merged(choices)) as all_told:
+                async for told in all_told:
+                    yield told
+
+    async def _choice(self, account: Account) -> AsyncGenerator[Told, None]:
+        asked = self.asked
+        waited = time.perf_counter()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._admission.turn())
+            self.queue_s = max(self.queue_s, time.perf_counter() - waited)
+            await stack.enter_async_context(asyncio.timeout(self._session.settings.server.request_timeout))
+            stream = self._session.stream(
+                asked.messages,
+                reasoning=asked.reasoning,
+                sampling=asked.sampling_of(account.index),
+                terms=asked.terms,
+            )
+            events = await stack.enter_async_context(aclosing(stream))
+            async for event in events:
+                step = account.take(event)
+                for watcher in self._watchers:
+                    watcher.take(account.index, event)
+                yield Told(account, event, step)
+
+
+async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    """What all `sources` give, as it comes. The first error of one of them ends all."""
+    if len(sources) == 1:  # the usual case needs no tasks
+        async with aclosing(sources[0]) as only:
+            async for item in only:
+                yield item
+        return
+    ready: asyncio.Queue[T] = asyncio.Queue(maxsize=len(sources))
+
+    async def pump(source: AsyncGenerator[T, None]) -> None:
+        async with aclosing(source) as items:
+            async for item in items:
+                await ready.put(item)
+
+    pumps: set[asyncio.Task[Any]] = {asyncio.create_task(pump(source)) for source in sources}
+    taken: asyncio.Task[T] | None = None
+    try:
+        running = set(pumps)
+        while running or not ready.empty():
+            taken = asyncio.create_task(ready.get())
+            done, _ = await asyncio.wait({taken, *running}, return_when=asyncio.FIRST_COMPLETED)
+            if taken in done:
+                yield taken.result()
+            else:
+                taken.cancel()
+            for finished in done & running:
+                done_by(finished)
+            running -= done
+    finally:
+        leftovers: list[asyncio.Task[Any]] = [*pumps, *([taken] if taken is not None else [])]
+        for task in leftovers:
+            task.cancel()
+        await asyncio.gather(*leftovers, return_exceptions=True)

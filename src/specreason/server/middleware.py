@@ -1,0 +1,127 @@
+"""What every request passes first: an id, a key, a line in the log. Plain ASGI: disconnects get through."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from specreason.server.auth import Keys
+from specreason.server.errors import Answered, Refused, answered
+from specreason.server.metrics import Metrics
+from specreason.server.record import RequestRecord, begun, record_of
+from specreason.server.streaming import ClientGone
+
+_CLOSED_BY_CLIENT = 499  # as nginx logs it; nobody gets to see it
+_log = structlog.get_logger("specreason.server")
+
+
+class RequestMiddleware:
+    """Names each request, checks its key, and tells the log and the metrics how it ended."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, metrics: Metrics, *, log_texts: bool) -> None:
+        self._app = app
+        self._keys = keys
+        self._metrics = metrics
+        self._log_texts = log_texts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = begun(scope)
+        with structlog.contextvars.bound_contextvars(request_id=record.request_id):
+            try:
+                await self._served(record, scope, receive, _noting(record, send))
+            finally:
+                self._tell(record)
+
+    async def _served(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if record.guarded:
+                record.key = self._keys.holder(dict(scope["headers"]))
+            await self._app(scope, receive, send)
+        except Refused as refusal:
+            record.outcome = refusal.code or "refused"
+            await error_response(answered(refusal))(scope, receive, send)
+        except ClientGone:
+            record.status, record.outcome = _CLOSED_BY_CLIENT, "client_gone"
+        except Exception:
+            record.outcome = "internal_error"
+            _log.exception("internal error")
+            if not record.complete:
+                raise  # uvicorn closes the connection, so that nobody waits for the rest
+
+    def _tell(self, record: RequestRecord) -> None:
+        if record.on_end is not None:
+            record.on_end()
+        if record.guarded:
+            self._metrics.visited(record.status or 0, record.outcome, record.solving)
+        level = logging.INFO if record.path.startswith("/v1/") else logging.DEBUG
+        _log.log(
+            level,
+            "request",
+            method=record.method,
+            path=record.path,
+            status=record.status,
+            outcome=record.outcome,
+            seconds=round(record.seconds, 4),
+            key=record.key,
+            **record.said,
+            **_account(record),
+            **_answers(record, told=self._log_texts),
+        )
+
+
+def _noting(record: RequestRecord, send: Send) -> Send:
+    """`send`, which notes the status and adds the request's id to the response."""
+
+    async def noted(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            record.status = message["status"]
+            request_id = (b"x-request-id", record.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), request_id]
+        await send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            record.complete = True
+
+    return noted
+
+
+def _account(record: RequestRecord) -> Mapping[str, Any]:
+    if record.solving is None:
+        return {}
+    accounts = record.solving.accounts
+    results = [account.result for account in accounts]
+    return {
+        "queue_s": round(record.solving.queue_s, 4),
+        "overhead_s": round(record.solving.overhead_s, 4),
+        "steps": sum(len(result.steps) for result in results),
+        "drafts": sum(result.drafts for result in results),
+        "accepted": sum(result.accepted for result in results),
+        "prompt_tokens": max(account.prompt_tokens for account in accounts),
+        "completion_tokens": sum(account.completion_tokens for account in accounts),
+        "degraded": any(result.degraded is not None for result in results),
+    }
+
+
+def _answers(record: RequestRecord, *, told: bool) -> Mapping[str, Any]:
+    if record.solving is None or not told:
+        return {}
+    return {"answers": [account.result.answer_text for account in record.solving.accounts]}
+
+
+def error_response(told: Answered) -> JSONResponse:
+    """An error as a response."""
+    return JSONResponse(told.json, told.status, dict(told.headers))
+
+
+async def our_error(request: Request, error: Exception) -> JSONResponse:
+    """The exception handler of errors on purpose, and of bugs."""
+    told = answered(error)
+    record_of(request).outcome = told.body.error.code or "error"
+    return error_response(told)

@@ -1,0 +1,73 @@
+"""What the OpenAPI document says beyond what FastAPI reads from the routes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from specreason.server.replies import ChatReply, Chunk, ErrorReply
+from specreason.server.wire import ChatRequest
+
+_REF = "#/components/schemas/{model}"
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": _REF.format(model=name)}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of error answers."""
+    said = {
+        400: "The request cannot be used; `param` names the field.",
+        401: "No API key, or an unknown one.",
+        404: "No such model.",
+        405: "No such method here.",
+        413: "The body is larger than `server.max_request_bytes`.",
+        415: "The body is not application/json.",
+        429: "No turn is free; `Retry-After` says when to try again (seconds).",
+        502: "A model server refused what was asked of it.",
+        503: "A model server does not answer, or this server is stopping.",
+        504: "A model server, or the request, took too long.",
+    }
+    return {status: {"description": said[status], "model": ErrorReply} for status in statuses}
+
+
+# The body is read by the route itself (one parser for all of it, which takes no broken Unicode and has a
+# limit of depth), so FastAPI has to be told about it.
+CHAT: dict[str, Any] = {
+    "response_model": None,
+    "responses": {
+        200: {
+            "description": "The reply; with `stream: true` server-sent events of chunks, then `[DONE]`.",
+            "content": {
+                "application/json": {"schema": _ref("ChatReply")},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+        },
+        **refusals(400, 401, 404, 413, 415, 429, 502, 503, 504),
+    },
+    "openapi_extra": {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ChatRequest")}}}
+    },
+}
+
+
+def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
+    """The OpenAPI document, made once; `models` are those that requests can name."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, routes=app.routes, description=app.description
+        )
+        _, ours = models_json_schema([(ChatRequest, "validation")], ref_template=_REF)
+        _, theirs = models_json_schema(
+            [(ChatReply, "serialization"), (Chunk, "serialization")], ref_template=_REF
+        )
+        components: dict[str, Any] = schema.setdefault("components", {})
+        known: dict[str, Any] = components.setdefault("schemas", {})
+        for definitions in (ours, theirs):
+            known.update(definitions["$defs"])
+        known["ChatRequest"]["properties"]["model"]["enum"] = list(models)
+        app.openapi_schema = schema
+    return app.openapi_schema

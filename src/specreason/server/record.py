@@ -1,0 +1,59 @@
+"""One request as the server remembers it: who asked for what, and what came of it."""
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from specreason.server.auth import ANYONE
+from specreason.server.choices import Solving
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_STATE = "record"
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """The request's story. `outcome`: `ok`, `client_gone`, or the code of the error. `said`: for the log."""
+
+    request_id: str
+    method: str
+    path: str
+    key: str = ANYONE
+    status: int | None = None
+    complete: bool = False
+    outcome: str = "ok"
+    solving: Solving | None = None
+    on_end: Callable[[], None] | None = None
+    said: dict[str, Any] = field(default_factory=dict[str, Any])
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the request came in."""
+        return time.perf_counter() - self.began
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the request needs a key."""
+        return self.path.startswith("/v1/") or self.path == "/metrics"
+
+
+def begun(scope: Scope) -> RequestRecord:
+    """Open the record of a request; it takes the client's request id if that one is sane."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    record = RequestRecord(request_id, scope["method"], scope["path"][:200])
+    scope.setdefault("state", {})[_STATE] = record
+    return record
+
+
+def record_of(request: Request) -> RequestRecord:
+    """The record of `request`."""
+    record: RequestRecord = getattr(request.state, _STATE)
+    return record

@@ -1,0 +1,244 @@
+"""What clients get: OpenAI's shapes, with the documented `specreason` objects beside them."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from specreason.reasoning.chain import Role
+from specreason.reasoning.events import Ended, Phase
+
+T = TypeVar("T")
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+# Left out of the reply where there is nothing to tell; clients that parse strictly meet no stray nulls.
+Maybe = Annotated[T | None, Field(exclude_if=_is_none)]
+FinishReason = Literal["stop", "length"]
+
+
+class Reply(BaseModel):
+    """An object of a response."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ---------------------------------------------------------------- usage
+
+
+class PromptDetails(Reply):
+    """Of the prompt's tokens: those that the base model's cache held."""
+
+    cached_tokens: int
+
+
+class CompletionDetails(Reply):
+    """Of the completion's tokens: those of the kept thinking."""
+
+    reasoning_tokens: int
+
+
+class ModelTokens(Reply):
+    """Tokens of one model in all its calls. `drafted`: generated for drafts, whatever became of them.
+
+    `prompt` and `cached`: over the calls whose engine told how much its cache held.
+    """
+
+    generated: int = 0
+    drafted: int = 0
+    kept: int = 0
+    discarded: int = 0
+    prompt: int = 0
+    cached: int = 0
+
+
+class Usage(Reply):
+    """Totals count what was kept; `specreason` counts everything, for each model."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
+    specreason: dict[Role, ModelTokens]
+
+
+# ---------------------------------------------------------------- the extension
+
+
+class StepReport(Reply):
+    """One kept step. `score`: of its draft, 0 to 9. Seconds: waited for the draft, the score, the author."""
+
+    index: int
+    text: str
+    author: Role
+    verdict: Literal["accepted", "rewritten", "unjudged"]
+    score: Maybe[float] = None
+    rejection: Maybe[str] = None
+    tokens: int
+    draft_s: Maybe[float] = None
+    score_s: Maybe[float] = None
+    write_s: Maybe[float] = None
+
+
+class ChoiceReport(Reply):
+    """How one choice came about. `degraded`: why the small model was given up, null if it was not."""
+
+    index: int
+    scheme: str
+    models: dict[Role, str]
+    ended: Ended | None
+    degraded: str | None
+    interruptions: int
+    answer: Annotated[str | None, Field(description="The stated answer, without the words around it.")]
+    drafts: int
+    accepted: int
+    unscorable: int
+    acceptance_rate: float | None
+    seconds: dict[Phase, float]
+    steps: Maybe[list[StepReport]] = None
+
+
+class Report(Reply):
+    """The `specreason` object of a response. Seconds: in the queue, in our own code, in all."""
+
+    choices: list[ChoiceReport]
+    queue_s: float
+    overhead_s: float
+    total_s: float
+
+
+# ---------------------------------------------------------------- whole responses
+
+
+class OutputMessage(Reply):
+    """The assistant's turn; the thinking stands under both of its usual names."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: None = None
+    reasoning: str
+    reasoning_content: str
+
+
+class OutputChoice(Reply):
+    """One answer."""
+
+    index: int
+    message: OutputMessage
+    logprobs: None = None
+    finish_reason: FinishReason
+
+
+class ChatReply(Reply):
+    """A response that is not streamed."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[OutputChoice]
+    usage: Usage
+    specreason: Report
+
+
+# ---------------------------------------------------------------- streamed responses
+
+
+class Delta(Reply):
+    """What is new in a choice."""
+
+    role: Maybe[Literal["assistant"]] = None
+    content: Maybe[str] = None
+    reasoning: Maybe[str] = None
+    reasoning_content: Maybe[str] = None
+
+
+class ChunkChoice(Reply):
+    """A choice that has news."""
+
+    index: int
+    delta: Delta
+    logprobs: None = None
+    finish_reason: FinishReason | None = None
+
+
+class ChunkReport(Reply):
+    """The `specreason` object of a chunk: the step of its delta, or the report of a choice that has ended."""
+
+    step: Maybe[StepReport] = None
+    choice: Maybe[ChoiceReport] = None
+    queue_s: Maybe[float] = None
+    overhead_s: Maybe[float] = None
+    total_s: Maybe[float] = None
+    interrupted: Maybe[str] = None
+
+
+class Chunk(Reply):
+    """One event of a stream."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Maybe[Usage] = None
+    specreason: Maybe[ChunkReport] = None
+
+
+# ---------------------------------------------------------------- everything else
+
+
+class ErrorBody(Reply):
+    """What went wrong. `param`: the field of the request, if it was one."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorReply(Reply):
+    """Every answer from status 400 on, and the error event of a stream."""
+
+    error: ErrorBody
+
+
+class ModelCard(Reply):
+    """A model that requests can name. `specreason` tells what stands behind it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["specreason"] = "specreason"
+    specreason: dict[str, Any]
+
+
+class ModelList(Reply):
+    """The models on offer."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class Health(Reply):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Reply):
+    """Whether requests can be taken. Engines: `ok`, or what is wrong."""
+
+    status: Literal["ready", "degraded", "unavailable", "stopping"]
+    engines: dict[Role, str]
+    running: int
+    waiting: int
+
+
+class Version(Reply):
+    """The installed version."""
+
+    version: str

@@ -1,0 +1,45 @@
+"""What one running server holds together; every request finds it in the application's state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from opentelemetry.trace import Tracer
+from starlette.requests import Request
+
+from specreason.config import ServerSettings
+from specreason.engines.protocol import Engine
+from specreason.reasoning.chain import Role
+from specreason.server.admission import Admission
+from specreason.server.metrics import Metrics
+from specreason.server.request import Offer
+from specreason.server.shutdown import Shutdown
+from specreason.session import SpecReason
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """The connected pair, what is on offer, and the turns."""
+
+    session: SpecReason
+    offers: Mapping[str, Offer]
+    admission: Admission
+    shutdown: Shutdown
+    metrics: Metrics
+    tracer: Tracer
+    created: int
+
+    @property
+    def settings(self) -> ServerSettings:
+        """The server's settings."""
+        return self.session.settings.server
+
+    @property
+    def engines(self) -> Mapping[Role, Engine]:
+        """The connected models."""
+        return self.session.engines
+
+
+def state_of(request: Request) -> ServerState:
+    """The state that `request` came to."""
+    state: ServerState = request.app.state.state
+    return state

@@ -1,0 +1,234 @@
+"""The chat API over a real socket: what comes back, in which shape, in which order."""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from serving import ANSWER, SMALL, THINKING, Json, Served, base, pair, served, small
+
+from specreason.server.replies import ChatReply, Chunk
+
+
+@pytest.fixture
+async def state() -> AsyncGenerator[Served]:
+    async with served() as running:
+        yield running
+
+
+def events(text: str) -> list[Json]:
+    """The chunks of a stream, which must end with [DONE] and hold nothing that its schema does not."""
+    lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    chunks = [json.loads(line) for line in lines[:-1]]
+    for chunk in chunks:
+        Chunk.model_validate(chunk)
+    return chunks
+
+
+async def streamed(state: Served, **body: Any) -> list[Json]:
+    reply = await state.chat(stream=True, **body)
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    return events(reply.text)
+
+
+def joined(chunks: list[Json], field: str, index: int = 0) -> str:
+    deltas = [c["delta"] for chunk in chunks for c in chunk["choices"] if c["index"] == index]
+    return "".join(delta.get(field, "") for delta in deltas)
+
+
+async def whole(state: Served, **body: Any) -> Json:
+    reply = await state.chat(**body)
+    assert reply.status_code == 200, reply.text
+    ChatReply.model_validate(reply.json())
+    return reply.json()
+
+
+# ---------------------------------------------------------------- whole and streamed
+
+
+async def test_a_reply_holds_thinking_answer_and_usage(state: Served) -> None:
+    reply = await whole(state)
+    message = reply["choices"][0]["message"]
+    assert (message["content"], message["reasoning"]) == (ANSWER, THINKING)
+    assert message["reasoning_content"] == message["reasoning"]
+    assert reply["choices"][0]["finish_reason"] == "stop"
+    usage = reply["usage"]
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 16
+    assert usage["completion_tokens"] == 16 + 3
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] <= usage["prompt_tokens"]
+
+
+async def test_tokens_are_counted_apart_for_each_model(state: Served) -> None:
+    models = (await whole(state))["usage"]["specreason"]
+    assert (models["small"]["drafted"], models["small"]["kept"], models["small"]["discarded"]) == (16, 11, 5)
+    assert (models["base"]["drafted"], models["base"]["kept"]) == (0, 8)
+
+
+async def test_a_stream_tells_the_same_as_a_reply(state: Served) -> None:
+    chunks = await streamed(state, stream_options={"include_usage": True})
+    reply = await whole(state)
+    assert joined(chunks, "reasoning") == joined(chunks, "reasoning_content") == THINKING
+    assert joined(chunks, "content") == ANSWER
+    assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert [c["finish_reason"] for chunk in chunks for c in chunk["choices"]][-1] == "stop"
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"] == reply["usage"]
+    assert len({chunk["id"] for chunk in chunks}) == 1
+
+
+async def test_thinking_comes_step_by_step_and_the_answer_token_by_token(state: Served) -> None:
+    deltas = [c["delta"] for chunk in await streamed(state) for c in chunk["choices"]]
+    assert [d["reasoning"] for d in deltas if "reasoning" in d] == [
+        "Two and two is 4.\n\n",
+        "Twice that is 8.\n\n",
+        "That is all.\n",
+    ]
+    assert [d["content"] for d in deltas if "content" in d] == ["It", " is", " \\boxed{8}."]
+
+
+async def test_usage_is_streamed_only_when_asked_for(state: Served) -> None:
+    assert not any("usage" in chunk for chunk in await streamed(state))
+
+
+# ---------------------------------------------------------------- models and knobs
+
+
+async def test_each_model_answers_under_its_own_name(state: Served) -> None:
+    names = [card["id"] for card in (await state.client.get("/v1/models")).json()["data"]]
+    assert names == ["specreason", "scripted-small", "scripted-base"]
+    alone = await whole(state, model="scripted-small")
+    assert alone["choices"][0]["message"]["content"] == "Small says \\boxed{9}."
+    assert alone["choices"][0]["message"]["reasoning"] == "".join(SMALL).removesuffix("</think>")
+    assert list(alone["usage"]["specreason"]) == ["small"]
+    assert alone["specreason"]["choices"][0]["scheme"] == "small"
+    assert list((await whole(state, model="scripted-base"))["usage"]["specreason"]) == ["base"]
+    assert (await state.client.get("/v1/models/scripted-base")).json()["specreason"]["scheme"] == "base"
+    assert (await state.client.get("/v1/models/none")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("knobs", "authors"),
+    [
+        ({"threshold": 0}, ["small", "small", "small"]),
+        ({"threshold": 9, "first_n_base_steps": 2}, ["base", "base", "small"]),
+        ({"scheme": "base"}, ["base", "base", "base"]),
+        ({"judge": "expected"}, ["small", "base", "small"]),
+        ({"verifier": "base", "lookahead": 0}, ["small", "base", "small"]),
+    ],
+)
+async def test_knobs_go_with_the_request(state: Served, knobs: Json, authors: list[str]) -> None:
+    reply = await whole(state, specreason={**knobs, "include_steps": True})
+    steps = reply["specreason"]["choices"][0]["steps"]
+    assert [step["author"] for step in steps] == authors
+
+
+async def test_steps_are_told_when_asked_for(state: Served) -> None:
+    reply = await whole(state, specreason={"include_steps": True})
+    steps = reply["specreason"]["choices"][0]["steps"]
+    assert [step["verdict"] for step in steps] == ["accepted", "rewritten", "accepted"]
+    assert [step["score"] for step in steps] == [9, 2, 9]
+    assert steps[1]["rejection"] == "score"
+    assert {"draft_s", "score_s", "write_s"} <= set(steps[1])
+    chunks = await streamed(state, specreason={"include_steps": True})
+    told = [chunk["specreason"]["step"]["text"] for chunk in chunks if "step" in chunk.get("specreason", {})]
+    assert "".join(told) == THINKING
+    assert "steps" not in (await whole(state))["specreason"]["choices"][0]
+
+
+async def test_a_thinking_budget_closes_thinking(state: Served) -> None:
+    for body in ({"specreason": {"token_budget": 6}}, {"max_completion_tokens": 8}):
+        reply = await whole(state, **body)
+        assert reply["specreason"]["choices"][0]["ended"] == "budget"
+        assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] == 6
+        assert reply["usage"]["completion_tokens"] <= 9
+    async with served(effort_low=6, effort_medium=11, effort_high=1000) as other:
+        for level, ended in (("low", "budget"), ("medium", "budget"), ("high", "closed")):
+            reply = await whole(other, reasoning_effort=level)
+            assert reply["specreason"]["choices"][0]["ended"] == ended
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "content"),
+    [
+        ({}, "stop", ANSWER),
+        ({"stop": "boxed"}, "stop", "It is \\"),
+        ({"stop": ["never", " is"]}, "stop", "It"),
+        ({"stop": "It"}, "stop", None),
+        ({"max_completion_tokens": 8}, "length", "It is"),
+        ({"max_completion_tokens": 19}, "stop", ANSWER),
+        ({"max_tokens": 3}, "length", None),
+        ({"max_completion_tokens": 1}, "length", None),
+    ],
+)
+async def test_the_finish_reason_is_right(
+    state: Served, body: Json, reason: str, content: str | None
+) -> None:
+    reply = await whole(state, **body)
+    choice = reply["choices"][0]
+    assert (choice["finish_reason"], choice["message"]["content"]) == (reason, content)
+    if limit := body.get("max_completion_tokens"):
+        assert reply["usage"]["completion_tokens"] <= limit
+    chunks = await streamed(state, **body)
+    assert joined(chunks, "content") == (content or "")
+    assert chunks[-1]["choices"][0]["finish_reason"] == reason
+
+
+async def test_several_choices_are_thought_through_apart() -> None:
+    engines = pair()
+    async with served(engines, concurrency=2) as state:
+        reply = await whole(state, n=3, seed=7)
+        assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2]
+        assert all(choice["message"]["content"] == ANSWER for choice in reply["choices"])
+        assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] == 3 * 16
+        chunks = await streamed(state, n=3)
+        assert [joined(chunks, "content", index) for index in range(3)] == [ANSWER] * 3
+        assert sum(c["finish_reason"] == "stop" for chunk in chunks for c in chunk["choices"]) == 3
+    assert len({call.session for call in engines["base"].calls}) == 6
+
+
+async def test_a_conversation_may_hold_earlier_thinking_under_either_name(state: Served) -> None:
+    history = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "One"}, {"type": "text", "text": " and one?"}]},
+        {"role": "assistant", "content": "2", "reasoning": "hm", "reasoning_content": "hm"},
+        {"role": "user", "content": "And twice that?"},
+    ]
+    reply = await whole(state, messages=history)
+    assert reply["choices"][0]["message"]["content"] == ANSWER
+
+
+async def test_an_instruct_model_answers_from_its_chain() -> None:
+    steps = ("Two and two is 4.\n\n", "So \\boxed{4}.\n\n")
+    engines = pair(base(steps, thinking=False), small(steps, thinking=False))
+    async with served(engines) as state:
+        reply = await whole(state)
+        message = reply["choices"][0]["message"]
+        assert message["content"] == "So \\boxed{4}."
+        assert message["reasoning"] == "".join(steps)
+        assert reply["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_headers_tell_the_request_and_whose_time_it_was(state: Served) -> None:
+    reply = await state.client.post(
+        "/v1/chat/completions",
+        json={"model": "specreason", "messages": [{"role": "user", "content": "?"}]},
+        headers={"X-Request-Id": "mine-1"},
+    )
+    assert reply.headers["x-request-id"] == "mine-1"
+    assert float(reply.headers["x-specreason-overhead-ms"]) >= 0
+    assert float(reply.headers["x-specreason-queue-ms"]) >= 0
+    assert len((await state.client.get("/health")).headers["x-request-id"]) == 32
+
+
+async def test_the_small_paths(state: Served) -> None:
+    assert (await state.client.get("/health")).json() == {"status": "ok"}
+    ready = (await state.client.get("/ready")).json()
+    assert ready == {"status": "ready", "engines": {"base": "ok", "small": "ok"}, "running": 0, "waiting": 0}
+    assert "version" in (await state.client.get("/version")).json()
+    assert "openapi" in (await state.client.get("/openapi.json")).json()
+    page = (await state.client.get("/docs")).text
+    assert "http://" not in page.replace(state.url, "")
+    assert "https://" not in page

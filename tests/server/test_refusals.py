@@ -1,0 +1,210 @@
+"""What is refused: by which status, in OpenAI's error shape, with the name of the field."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import Json, Served, asking, base, pair, served
+
+from specreason.errors import ContextOverflow, EngineRejected, EngineTimeout, EngineUnavailable
+from specreason.server.replies import ErrorReply
+
+KEY, OTHER_KEY = "key-of-the-first", "key-of-the-other"
+
+
+@pytest.fixture
+async def state() -> AsyncGenerator[Served]:
+    async with served(max_tokens=1000, max_choices=4, max_request_bytes=4096) as running:
+        yield running
+
+
+async def refused(state: Served, status: int = 400, **body: Any) -> Json:
+    reply = await state.chat(**body)
+    assert reply.status_code == status, reply.text
+    ErrorReply.model_validate(reply.json())
+    return reply.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"temperature": 3}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"seed": -1}, "seed"),
+        ({"n": 0}, "n"),
+        ({"n": 5}, "n"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": ""}, "stop"),
+        ({"max_tokens": 1001}, "max_tokens"),
+        ({"max_completion_tokens": 1001}, "max_completion_tokens"),
+        ({"max_completion_tokens": 5, "max_tokens": 6}, "max_tokens"),
+        ({"reasoning_effort": "none"}, "reasoning_effort"),
+        ({"reasoning_effort": "low", "specreason": {"token_budget": 9}}, "specreason.token_budget"),
+        ({"specreason": {"token_budget": 1001}}, "specreason.token_budget"),
+        ({"specreason": {"threshold": 11}}, "specreason.threshold"),
+        ({"specreason": {"treshold": 7}}, "specreason.treshold"),
+        ({"specreason": {"lookahead": 2}}, "specreason.lookahead"),
+        ({"specreason": {"verifier": "prm"}}, "specreason.verifier"),
+        ({"model": "scripted-base", "specreason": {"scheme": "small"}}, "specreason.scheme"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"logprobs": True}, "logprobs"),
+        ({"logit_bias": {"1": 2}}, "logit_bias"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"temprature": 0.5}, "temprature"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "assistant", "content": "Hello"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "  "}]}, "messages"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]},
+            "messages.0.content.0.type",
+        ),
+    ],
+)
+async def test_a_field_that_cannot_be_honoured_is_named(state: Served, body: Json, param: str) -> None:
+    for stream in (False, True):
+        extra = {"stream": True} if stream and "stream_options" not in body else {}
+        error = await refused(state, **body, **extra)
+        assert error["param"] == param
+        assert error["type"] == "invalid_request_error"
+        assert param.rsplit(".", 1)[-1] in error["message"] or "messages" in param
+
+
+async def test_a_misspelt_field_gets_a_hint(state: Served) -> None:
+    assert "did you mean 'temperature'?" in (await refused(state, temprature=1))["message"]
+    assert "did you mean 'threshold'?" in (await refused(state, specreason={"treshold": 1}))["message"]
+
+
+async def test_neutral_values_of_unsupported_fields_are_let_in(state: Served) -> None:
+    neutral: Json = {
+        "tools": [],
+        "tool_choice": "none",
+        "logprobs": False,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0,
+        "response_format": {"type": "text"},
+        "store": False,
+        "user": "someone",
+        "stop": None,
+        "n": None,
+        "stream": None,
+    }
+    assert (await state.chat(**neutral)).status_code == 200
+
+
+async def test_an_unknown_model_is_404(state: Served) -> None:
+    error = await refused(state, 404, model="gpt-4o")
+    assert (error["code"], error["param"]) == ("model_not_found", "model")
+    assert "specreason, scripted-small, scripted-base" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"null", "application/json", 400),
+        (b'"text"', "application/json", 400),
+        (b'{"model": "specreason"}', "application/json", 400),
+        (b'{"model": "\\ud800", "messages": [{"role": "user", "content": "x"}]}', "application/json", 400),
+        (b'{"\xff": 1}', "application/json", 400),
+        (b"[" * 4000, "application/json", 400),
+        (b'{"temperature": NaN}', "application/json", 400),
+        (b'{"seed": 1e400}', "application/json", 400),
+        (b"model=specreason", "application/x-www-form-urlencoded", 415),
+        (b"{}", "text/plain", 415),
+        (b"x" * 5000, "application/json", 413),
+    ],
+)
+async def test_a_body_that_is_none(state: Served, content: bytes, kind: str, status: int) -> None:
+    reply = await state.client.post("/v1/chat/completions", content=content, headers={"Content-Type": kind})
+    assert reply.status_code == status, reply.text
+    ErrorReply.model_validate(reply.json())
+
+
+async def test_unknown_paths_and_methods_have_the_same_shape(state: Served) -> None:
+    for reply in (
+        await state.client.get("/v1/nothing"),
+        await state.client.get("/v1/chat/completions"),
+        await state.client.post("/v1/embeddings", json={}),
+        await state.client.delete("/v1/models"),
+    ):
+        assert reply.status_code in {404, 405}
+        ErrorReply.model_validate(reply.json())
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (ContextOverflow("too long", engine="base"), 400, "context_length_exceeded"),
+        (EngineRejected("no such model", engine="base"), 502, "engine_rejected"),
+        (EngineUnavailable("connection refused", engine="base"), 503, "engine_unavailable"),
+        (EngineTimeout("silent", engine="base"), 504, "engine_timeout"),
+    ],
+)
+async def test_an_engine_that_fails_at_once_has_a_status_of_its_own(
+    failure: Any, status: int, code: str
+) -> None:
+    for stream in (False, True):
+        engines = pair(base(failures={0: failure}))
+        async with served(engines, resume_within=0) as state:
+            error = await refused(state, status, model="scripted-base", stream=stream)
+            assert error["code"] == code
+            assert str(failure) in error["message"]
+
+
+async def test_what_is_a_bug_of_ours_tells_nothing_of_itself() -> None:
+    failure: Any = RuntimeError("secret inner state")
+    for stream in (False, True):
+        async with served(pair(base(failures={0: failure}))) as state:
+            reply = await state.chat(model="scripted-base", stream=stream)
+            assert reply.status_code == 500
+            assert "secret" not in reply.text
+            ErrorReply.model_validate(reply.json())
+            assert (await state.chat(model="scripted-base")).status_code == 200
+
+
+# ---------------------------------------------------------------- keys
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "keys"
+    file.write_text(f"# the other one\n\n{OTHER_KEY}\n")
+    return file
+
+
+async def test_keys_open_the_api_and_nothing_is_told_of_them(key_file: Path) -> None:
+    async with served(api_keys=[KEY], api_keys_file=key_file) as state:
+        for headers in ({}, {"Authorization": "Bearer wrong-key-x"}, {"Authorization": f"Basic {KEY}"}):
+            for path in ("/v1/models", "/metrics", "/v1/none"):
+                reply = await state.client.get(path, headers=headers)
+                assert reply.status_code == 401
+                assert reply.headers["www-authenticate"] == "Bearer"
+                ErrorReply.model_validate(reply.json())
+                assert "wrong-key" not in reply.text
+        for key in (KEY, OTHER_KEY):
+            reply = await state.client.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
+            assert reply.status_code == 200
+        for path in ("/health", "/ready", "/version"):
+            assert (await state.client.get(path)).status_code == 200
+
+
+async def test_web_pages_of_other_origins_are_kept_out_unless_named() -> None:
+    preflight = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+    async with served(api_keys=[KEY]) as state:
+        reply = await state.client.options("/v1/chat/completions", headers=preflight)
+        assert "access-control-allow-origin" not in reply.headers
+    async with served(api_keys=[KEY], cors_origins=["http://localhost:3000"]) as state:
+        reply = await state.client.options("/v1/chat/completions", headers=preflight)
+        assert reply.status_code == 200
+        assert reply.headers["access-control-allow-origin"] == "http://localhost:3000"
+        reply = await state.client.post("/v1/chat/completions", json=asking(), headers=preflight)
+        assert reply.status_code == 401
+        assert reply.headers["access-control-allow-origin"] == "http://localhost:3000"

@@ -1,0 +1,164 @@
+"""Terms of one run: where the answer is cut, how much in all, how long a lost model is waited for."""
+
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specreason import (
+    AnswerDelta,
+    CallEnded,
+    DrafterLost,
+    EngineError,
+    EngineTimeout,
+    EngineUnavailable,
+    Event,
+    Failed,
+    Interrupted,
+    ReasoningSettings,
+    Result,
+    Settings,
+    SpecReason,
+    StepAccepted,
+    Terms,
+    fold,
+)
+from specreason.engines.protocol import Segment
+from specreason.engines.scripted import ScriptedEngine
+from specreason.reasoning.terms import AnswerCut
+
+SMALL = ("Two and two is 4.\n\n", "Twice that is 9.\n\n", "That is all.\n</think>")
+BASE = ("Base adds to 4.\n\n", "Twice that is 8.\n\n", "Base is done.\n</think>")
+ANSWER = "It is \\boxed{8}, as was shown."
+GONE = EngineUnavailable("gone", engine="base")
+
+
+def base(**script: Any) -> ScriptedEngine:
+    return ScriptedEngine("base", steps=BASE, answer=ANSWER, scores={"is 9": "2"}, **script)
+
+
+def small(**script: Any) -> ScriptedEngine:
+    return ScriptedEngine("small", steps=SMALL, **script)
+
+
+async def told(
+    terms: Terms, of: ScriptedEngine | None = None, and_of: ScriptedEngine | None = None, **settings: Any
+) -> list[Event]:
+    """The events of a run, also of one that fails."""
+    events: list[Event] = []
+    async with SpecReason(Settings(), engines={"base": of or base(), "small": and_of or small()}) as session:
+        stream = session.stream("What?", reasoning=ReasoningSettings(**settings), terms=terms)
+        try:
+            async with aclosing(stream):
+                async for event in stream:
+                    events.append(event)
+        except EngineError:
+            assert isinstance(events[-1], Failed)
+    return events
+
+
+def kept(events: Sequence[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, StepAccepted))
+
+
+def answer(events: Sequence[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, AnswerDelta))
+
+
+# ---------------------------------------------------------------- stop texts
+
+
+@given(
+    text=st.text("ab ", max_size=30),
+    stops=st.lists(st.text("ab ", min_size=1, max_size=4), max_size=3),
+    cuts=st.lists(st.integers(0, 30), max_size=8),
+)
+def test_a_text_is_cut_at_the_first_stop_however_it_comes_in(
+    text: str, stops: list[str], cuts: list[int]
+) -> None:
+    cut = AnswerCut(tuple(stops))
+    edges = [0, *sorted(min(at, len(text)) for at in cuts), len(text)]
+    out = ""
+    for start, end in pairwise(edges):
+        if cut.reached:
+            break
+        out += cut.take(text[start:end])
+    out += cut.rest()
+    found = [text.find(stop) for stop in stops if stop in text]
+    # Of two stops the one that is complete first counts.
+    assert out in {text[:at] for at in found} | ({text} if not found else set())
+    assert cut.reached == bool(found)
+
+
+async def test_an_answer_ends_at_a_stop_text_and_so_does_the_call() -> None:
+    events = await told(Terms(stop=("boxed", ", as")))
+    assert answer(events) == "It is \\"
+    call = [event for event in events if isinstance(event, CallEnded)][-1]
+    assert (call.phase, call.finish) == ("answer", "cancelled")
+
+
+# ---------------------------------------------------------------- tokens in all
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 5, 8, 13, 21, 100])
+async def test_thinking_and_answer_together_stay_below_the_total(total: int) -> None:
+    result: Result = fold(await told(Terms(max_tokens=total)))
+    assert sum(step.tokens for step in result.steps) <= total - total // 4
+    assert sum(tokens.kept for tokens in result.tokens.values()) <= total
+    assert result.finished
+
+
+# ---------------------------------------------------------------- a base model that comes back
+
+
+@pytest.mark.parametrize("call", range(6))
+@pytest.mark.parametrize("error", [GONE, EngineTimeout("silent", engine="base")])
+async def test_the_run_goes_on_from_the_last_kept_step(call: int, error: EngineError) -> None:
+    undisturbed = await told(Terms())
+    events = await told(Terms(resume_within=5), base(failures={call: error}, fails_after=1))
+    assert kept(events) == kept(undisturbed)
+    assert answer(events) == answer(undisturbed)
+    # A connection that breaks in the middle of a step is opened once more without a word.
+    interruptions = [event for event in events if isinstance(event, Interrupted)]
+    quiet = call == 5 or (call == 2 and error is GONE)  # two scores, a rewrite, a score, the answer; no sixth
+    assert len(interruptions) == (0 if quiet else 1)
+    assert fold(events).finished
+
+
+async def test_patience_has_an_end() -> None:
+    always = dict.fromkeys(range(100), GONE)
+    began = time.perf_counter()
+    events = await told(Terms(resume_within=0.4), base(failures=always))
+    assert 0.4 <= time.perf_counter() - began < 5
+    assert [event.event for event in events].count("interrupted") == 1
+
+
+async def test_without_patience_the_first_failure_ends_the_run() -> None:
+    events = await told(Terms(), base(failures={0: GONE}))
+    assert not [event for event in events if isinstance(event, Interrupted)]
+    assert isinstance(events[-1], Failed)
+
+
+# ---------------------------------------------------------------- a drafter that is not there
+
+
+class Absent(ScriptedEngine):
+    """Cannot even read the problem."""
+
+    async def tokenize(self, text: str, *, control: bool = False) -> Segment:
+        raise EngineUnavailable("nothing answers", engine=self.name)
+
+
+async def test_a_drafter_that_is_down_from_the_start_is_done_without() -> None:
+    events = await told(Terms(), None, Absent("small", steps=SMALL))
+    result = fold(events)
+    assert kept(events) == "".join(BASE).removesuffix("</think>")
+    assert [event.event for event in events][:2] == ["started", "drafter_lost"]
+    assert result.scheme == "specreason"
+    assert result.degraded is not None
+    assert [event for event in events if isinstance(event, DrafterLost)]
