@@ -87,7 +87,9 @@ class Translation:
                 role = None if index in self._opened else "assistant"
                 return self._of(index, Delta(role=role, content=event.text))
             case Interrupted():
-                return self._whole([], report=ChunkReport(interrupted=event.reason))
+                # With an empty delta, not without choices: many clients look at the first one unasked.
+                quiet = [ChunkChoice(index=index, delta=Delta())]
+                return self._whole(quiet, report=ChunkReport(interrupted=event.reason))
             case Finished():
                 return self._last(told.account)
             case _:
