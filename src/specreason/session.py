@@ -17,12 +17,13 @@ from specreason.models import cache, catalogue
 from specreason.reasoning.chain import Role
 from specreason.reasoning.events import Event, Failed, Started
 from specreason.reasoning.judging import JudgePrompt, judge_signal, question_for
-from specreason.reasoning.loop import Loop, Run
+from specreason.reasoning.loop import Loop
 from specreason.reasoning.policies.contract import Policy
 from specreason.reasoning.policies.single import SinglePolicy
 from specreason.reasoning.policies.specreason import SpecReasonPolicy
 from specreason.reasoning.prompts import with_instruction
 from specreason.reasoning.result import Result, Tally
+from specreason.reasoning.run import Run
 from specreason.reasoning.schedule import Schedule, sequential
 from specreason.reasoning.terms import Terms
 

@@ -2,90 +2,81 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from specreason.engines.chat_format import OpenTurn
-from specreason.engines.protocol import Engine, Generation, Prompt, Sampling
+from specreason.engines.protocol import Engine, Generation, Prompt
 from specreason.reasoning.answers import boxed_answer
+from specreason.reasoning.calls import call_ended
 from specreason.reasoning.chain import Chain, Role
 from specreason.reasoning.events import CallEnded
 from specreason.reasoning.prompts import ANSWER_CUE
+from specreason.reasoning.run import Run
 from specreason.reasoning.terms import AnswerCut
 
 _CUED_ANSWER_TOKENS = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Answerer:
-    """Who writes the answer, and how. `max_tokens` bounds it; `stop` texts end it.
+class Answer:
+    """The answer of a run in the making; whoever goes on with it goes on where it stands.
 
-    `begun`: what was told of it before the model broke off.
+    `text`: what has been told of it.
     """
 
-    role: Role
-    engine: Engine
-    turn: OpenTurn
-    sampling: Sampling
-    max_tokens: int
-    session: str
-    on_call: Callable[[CallEnded], None]
-    stop: tuple[str, ...] = ()
-    begun: str = ""
+    def __init__(self, run: Run, on_call: Callable[[CallEnded], None]) -> None:
+        self._run = run
+        self._on_call = on_call
+        self._tokens = 0
+        self.text = ""
+
+    async def written_by(self, role: Role, chain: Chain) -> AsyncGenerator[str, None]:
+        """The rest of the answer's text, as it is written by a model.
+
+        After a thinking block the model writes freely. Without one the chain is the reply, and this is asked
+        for only if the chain does not state the answer: the model completes a boxed answer.
+        """
+        room = self._run.settings.answer_tokens
+        if self._run.terms.max_tokens is not None:
+            room = min(room, self._run.terms.max_tokens - chain.tokens)
+        if room > self._tokens:
+            async with aclosing(self._written(role, chain, room - self._tokens)) as texts:
+                async for text in texts:
+                    self.text += text
+                    yield text
+
+    async def _written(self, role: Role, chain: Chain, room: int) -> AsyncGenerator[str, None]:
+        turn, engine, run = self._run.turns[role], self._run.engines[role], self._run
+        cue = "" if turn.thinking else ANSWER_CUE
+        prompt = await _answer_prompt(engine, turn, role, chain, self.text or cue)
+        limit = min(room, _CUED_ANSWER_TOKENS) if cue else room
+        call = engine.generate(prompt, sampling=run.sampling, max_tokens=limit, session=run.session)
+        text, cut = self.text or cue, AnswerCut(run.terms.stop)
+        if cue and not self.text:
+            yield cue
+        try:
+            async with aclosing(_without_tags(call)) as pieces:
+                async for piece in pieces:
+                    text += piece
+                    if told := cut.take(piece):
+                        yield told
+                    if cut.reached or (cue and boxed_answer(text) is not None):
+                        break
+            if told := cut.rest():
+                yield told
+        finally:
+            await call.aclose()
+            self._tokens += call.usage.generated_tokens
+            finish = call.finish or "cancelled"
+            self._on_call(call_ended(role, "answer", call.usage, call.waited_s, finish))
 
 
-async def write_answer(answerer: Answerer, chain: Chain) -> AsyncGenerator[str, None]:
-    """The answer's text, as it is written.
-
-    After a thinking block the model writes freely. Without one the chain is the reply, and this is asked for
-    only if the chain does not state the answer: the model completes a boxed answer.
-    """
-    cue = "" if answerer.turn.thinking else ANSWER_CUE
-    prompt = await _answer_prompt(answerer, chain, answerer.begun or cue)
-    limit = min(answerer.max_tokens, _CUED_ANSWER_TOKENS) if cue else answerer.max_tokens
-    call = answerer.engine.generate(
-        prompt, sampling=answerer.sampling, max_tokens=limit, session=answerer.session
-    )
-    text, cut = answerer.begun or cue, AnswerCut(answerer.stop)
-    if cue and not answerer.begun:
-        yield cue
-    try:
-        async with aclosing(_without_tags(call)) as pieces:
-            async for piece in pieces:
-                text += piece
-                if told := cut.take(piece):
-                    yield told
-                if cut.reached or (cue and boxed_answer(text) is not None):
-                    break
-        if told := cut.rest():
-            yield told
-    finally:
-        await call.aclose()
-        usage = call.usage
-        answerer.on_call(
-            CallEnded(
-                at=0.0,
-                role=answerer.role,
-                phase="answer",
-                prompt_tokens=usage.prompt_tokens,
-                cached_tokens=usage.cached_tokens,
-                generated_tokens=usage.generated_tokens,
-                delivered_tokens=usage.generated_tokens,
-                seconds=call.waited_s,
-                prefill_s=usage.prefill_s,
-                decode_s=usage.decode_s,
-                finish=call.finish or "cancelled",
-            )
-        )
-
-
-async def _answer_prompt(answerer: Answerer, chain: Chain, begun: str) -> Prompt:
-    prompt = chain.prompts[answerer.role]
+async def _answer_prompt(engine: Engine, turn: OpenTurn, role: Role, chain: Chain, begun: str) -> Prompt:
+    prompt = chain.prompts[role]
     broken_line = chain.last is None or chain.last.text.endswith("\n")
-    if not answerer.turn.thinking:
-        return prompt.plus(await answerer.engine.tokenize(begun if broken_line else f"\n\n{begun}"))
-    close = answerer.turn.close if broken_line else answerer.turn.close_after_text
+    if not turn.thinking:
+        return prompt.plus(await engine.tokenize(begun if broken_line else f"\n\n{begun}"))
+    close = turn.close if broken_line else turn.close_after_text
     assert close is not None
-    return prompt.plus(close, *([await answerer.engine.tokenize(begun)] if begun else []))
+    return prompt.plus(close, *([await engine.tokenize(begun)] if begun else []))
 
 
 async def _without_tags(call: Generation) -> AsyncGenerator[str, None]:

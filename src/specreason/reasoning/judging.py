@@ -6,6 +6,7 @@ from typing import Literal
 
 from specreason.engines.chat_format import OpenTurn, next_turn
 from specreason.engines.protocol import Engine, Message, Segment
+from specreason.reasoning.calls import call_ended
 from specreason.reasoning.events import CallEnded, StepScored
 from specreason.reasoning.judge import Method, Score, judge
 from specreason.reasoning.policies.contract import Signal, Situation
@@ -68,19 +69,6 @@ def judge_signal(question: Question, method: Method) -> Signal[Score]:
 
 def told_score(at: float, index: int, score: Score) -> tuple[CallEnded, StepScored]:
     """The two events of a score at `at` seconds: the call that it took, and what it said of step `index`."""
-    usage = score.usage
-    call = CallEnded(
-        at=at,
-        role="base",
-        phase="score",
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        generated_tokens=usage.generated_tokens,
-        delivered_tokens=usage.generated_tokens,
-        seconds=score.seconds,
-        prefill_s=usage.prefill_s,
-        decode_s=usage.decode_s,
-        finish="length",
-    )
+    call = call_ended("base", "score", score.usage, score.seconds, "length", at=at)
     scored = StepScored(at, index, score.value, score.method, score.coverage, score.digits, score.seconds)
     return call, scored

@@ -1,14 +1,12 @@
 """One problem from question to answer: who writes, what stands, when thinking ends. Yields events."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from specreason.config import ReasoningSettings
-from specreason.engines.chat_format import OpenTurn
-from specreason.engines.protocol import Engine, Sampling, Segment
+from specreason.engines.protocol import Segment
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable
-from specreason.reasoning.answering import Answerer, write_answer
+from specreason.reasoning.answering import Answer
 from specreason.reasoning.answers import boxed_answer, stated_answer
 from specreason.reasoning.budget import thinking_budget
 from specreason.reasoning.chain import Chain, Role, check_chain, read_by
@@ -34,36 +32,16 @@ from specreason.reasoning.policies.contract import (
     Boundary,
     Known,
     More,
-    Policy,
     Reject,
     Signal,
     Situation,
 )
 from specreason.reasoning.policies.single import SinglePolicy
-from specreason.reasoning.schedule import Checked, Drafted, Hold, Schedule, Verified
+from specreason.reasoning.run import Run
+from specreason.reasoning.schedule import Checked, Drafted, Hold, Verified
 from specreason.reasoning.steps import Step
-from specreason.reasoning.terms import AnswerCut, Patience, Terms
+from specreason.reasoning.terms import AnswerCut, Patience
 from specreason.reasoning.writer import StepShape, Writer, stopwatch
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """All that one run needs. `turns`: each model's prompt, its turn opened. `judge_tokens`: room kept.
-
-    `lost`: why the small model is missing from the start, if it should have been there.
-    """
-
-    turns: Mapping[Role, OpenTurn]
-    engines: Mapping[Role, Engine]
-    policy: Policy
-    schedule: Schedule
-    settings: ReasoningSettings
-    sampling: Sampling
-    think_close: Mapping[Role, str]
-    session: str
-    judge_tokens: int = 0
-    terms: Terms = field(default_factory=Terms)
-    lost: EngineError | None = None
 
 
 class Loop:
@@ -80,8 +58,7 @@ class Loop:
         self._discarded = 0
         self._ended: Ended | None = None
         self._lost = run.lost
-        self._answered = ""
-        self._answer_tokens = 0
+        self._answer_so_far = Answer(run, self._calls.append)
         self._extended: tuple[Chain, Step, Chain] | None = None
         self._budget = thinking_budget(
             run.settings, run.engines, run.turns, run.judge_tokens, run.terms.max_tokens
@@ -312,47 +289,26 @@ class Loop:
             yield Finished(self._clock(), answer)
             return
         try:
-            async with aclosing(self._written_by(role)) as deltas:
+            async with aclosing(self._deltas(role)) as deltas:
                 async for delta in deltas:
                     yield delta
         except EngineError as error:
-            if role == "base" or self._answered or "base" not in self._policy.roles:
+            if role == "base" or self._answer_so_far.text or "base" not in self._policy.roles:
                 raise
             await self._lose_drafter(error)
             for event in self._told_loss():
                 yield event
-            async with aclosing(self._written_by("base")) as deltas:
+            async with aclosing(self._deltas("base")) as deltas:
                 async for delta in deltas:
                     yield delta
         for event in self._told_calls():
             yield event
-        yield Finished(self._clock(), stated_answer(self._answered) or stated_answer(chain_text))
+        yield Finished(self._clock(), stated_answer(self._answer_so_far.text) or stated_answer(chain_text))
 
-    async def _written_by(self, role: Role) -> AsyncGenerator[AnswerDelta, None]:
-        run, room = self._run, self._run.settings.answer_tokens
-        if run.terms.max_tokens is not None:
-            room = min(room, run.terms.max_tokens - self._chain.tokens)
-        if room <= self._answer_tokens:
-            return
-        answerer = Answerer(
-            role,
-            run.engines[role],
-            run.turns[role],
-            run.sampling,
-            room - self._answer_tokens,
-            run.session,
-            self._answer_call,
-            run.terms.stop,
-            self._answered,
-        )
-        async with aclosing(write_answer(answerer, self._chain)) as texts:
+    async def _deltas(self, role: Role) -> AsyncGenerator[AnswerDelta, None]:
+        async with aclosing(self._answer_so_far.written_by(role, self._chain)) as texts:
             async for text in texts:
-                self._answered += text
                 yield AnswerDelta(self._clock(), text)
-
-    def _answer_call(self, call: CallEnded) -> None:
-        self._answer_tokens += call.generated_tokens
-        self._calls.append(call)
 
     def _last_text(self) -> str:
         return next((text.strip() for text in reversed(self._texts) if text.strip()), "")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from specreason.engines.protocol import Engine, Generation, Sampling
 from specreason.errors import EngineUnavailable
+from specreason.reasoning.calls import call_ended
 from specreason.reasoning.chain import Chain, Role
 from specreason.reasoning.events import CallEnded, Phase
 from specreason.reasoning.steps import Step, StepSplitter
@@ -74,20 +75,14 @@ class Writer:
             return
         self._ready.clear()
         await stream.aclose()
-        usage = stream.usage
         self._on_call(
-            CallEnded(
-                at=0.0,
-                role=self.role,
-                phase=self._phase,
-                prompt_tokens=usage.prompt_tokens,
-                cached_tokens=usage.cached_tokens,
-                generated_tokens=max(usage.generated_tokens, self._delivered),
-                delivered_tokens=self._delivered,
-                seconds=stream.waited_s,
-                prefill_s=usage.prefill_s,
-                decode_s=usage.decode_s,
-                finish=stream.finish or "cancelled",
+            call_ended(
+                self.role,
+                self._phase,
+                stream.usage,
+                stream.waited_s,
+                stream.finish or "cancelled",
+                delivered=self._delivered,
             )
         )
 

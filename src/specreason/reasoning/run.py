@@ -1,0 +1,33 @@
+"""All that one run is given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from specreason.config import ReasoningSettings
+from specreason.engines.chat_format import OpenTurn
+from specreason.engines.protocol import Engine, Sampling
+from specreason.errors import EngineError
+from specreason.reasoning.chain import Role
+from specreason.reasoning.policies.contract import Policy
+from specreason.reasoning.schedule import Schedule
+from specreason.reasoning.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run needs. `turns`: each model's prompt, its turn opened. `judge_tokens`: room kept.
+
+    `lost`: why the small model is missing from the start, if it should have been there.
+    """
+
+    turns: Mapping[Role, OpenTurn]
+    engines: Mapping[Role, Engine]
+    policy: Policy
+    schedule: Schedule
+    settings: ReasoningSettings
+    sampling: Sampling
+    think_close: Mapping[Role, str]
+    session: str
+    judge_tokens: int = 0
+    terms: Terms = field(default_factory=Terms)
+    lost: EngineError | None = None
