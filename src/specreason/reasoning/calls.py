@@ -15,7 +15,7 @@ def call_ended(
     delivered: int | None = None,
     at: float = 0.0,
 ) -> CallEnded:
-    """The event of a call that is over; `seconds` waited for it, `delivered` tokens of it used (None: all)."""
+    """The event of a call that is over; `seconds` waited, `delivered` tokens of it used (None: all)."""
     generated = usage.generated_tokens
     return CallEnded(
         at=at,
