@@ -8,7 +8,7 @@ N ?= 5
 REQUESTS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-pocket lab-train lab-export \
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load lab-train lab-export \
   lab-test lock clean setup models help
 
 help:            ## this list
@@ -57,9 +57,6 @@ bench-core: models ## accuracy, cache share and overhead of the core (N= problem
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)
-
-bench-pocket: $(READY) ## the method's gain on the pocket pair (N= problems, THRESHOLDS=1,3,5,7,9)
-	@$(BIN)/python -m benchmarks.pocket --problems $(N) --thresholds "$(THRESHOLDS)"
 
 # PyTorch has an environment of its own: only training needs it.
 $(LAB)/.ready: pyproject.toml

@@ -46,6 +46,7 @@ MAY_BLOCK = [
 def _is_loopback(address: Any) -> bool:
     if not isinstance(address, tuple):
         return True  # a Unix socket
+    # An address is whatever the socket library takes: its type is not known.
     host = str(address[0])  # pyright: ignore[reportUnknownArgumentType]
     if host in {"", "localhost"}:
         return True

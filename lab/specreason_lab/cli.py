@@ -1,16 +1,13 @@
 """`specreason lab`: problems, training and export of the pocket pair."""
 
-import asyncio
 import importlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from specreason.errors import ConfigError
-from specreason_lab.demo import demonstrate
 from specreason_lab.problems import Split, problems, reply
 
 app = typer.Typer(help="Make problems for the pocket pair, train it, export it.", no_args_is_help=True)
@@ -41,15 +38,6 @@ def new_problem(
 
 
 @app.command()
-def demo(
-    count: Annotated[int, typer.Option("--problems", help="How many held-out problems.", min=1)] = 30,
-    pair: Annotated[str, typer.Option(help="A pair that was trained on such problems.")] = "pocket",
-) -> None:
-    """Solve held-out problems by base, small and specreason side by side, then show one chain."""
-    asyncio.run(demonstrate(pair, count, Console(highlight=False, soft_wrap=True)))
-
-
-@app.command()
 def train(
     model: Model,
     folder: Folder = Path("lab/runs"),
@@ -70,15 +58,6 @@ def export(
 ) -> None:
     """Write a trained model as a GGUF file (llama.cpp) and as a folder for transformers and vLLM."""
     _needs_extra("specreason_lab.plans").export(model, folder, to, typer.echo)
-
-
-@app.command()
-def unpack(
-    model: Model,
-    to: Annotated[Path, typer.Option(help="Where the hub folder goes.")] = Path("lab/export"),
-) -> None:
-    """Write the shipped weights as a folder for transformers and vLLM."""
-    typer.echo(_needs_extra("specreason_lab.plans").unpack(model, to))
 
 
 def _needs_extra(module: str) -> Any:

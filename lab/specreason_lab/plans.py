@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from specreason.models import cache
 from specreason_lab.agree import agreement
-from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
+from specreason_lab.export import export_gguf, export_hub_folder
 from specreason_lab.model import Llama, Shape
 from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
@@ -66,10 +65,3 @@ def export(which: str, folder: Path, to: Path, tell: Callable[[str], object] = p
     same = asyncio.run(agreement(model, tokenizer, file))
     tell(f"{file}: {sum(same)} of {len(same)} greedy continuations are those of PyTorch")
     return file
-
-
-def unpack(which: str, to: Path) -> Path:
-    """Write the shipped weights as a hub folder under `to`; its path."""
-    tokenizer = make_tokenizer(to / "tokenizer.json", VOCABULARY)
-    export_hub_folder(read_gguf(cache.require(NAMES[which])), tokenizer, to / NAMES[which])
-    return to / NAMES[which]

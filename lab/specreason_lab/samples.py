@@ -66,7 +66,6 @@ def _sampled(
             ended = text.endswith("\n\n") or THINK_CLOSE in text
             if ended:
                 drawn[n].append((group[n].right(group[n].steps[:index], text), index, text))
-    rng.shuffle(drawn[0])
     return [
         [(index, text) for _, index, text in sorted(told, key=lambda item: (item[0], rng.random()))]
         for told in drawn

@@ -1,4 +1,4 @@
-"""Train one model of the pair: `python -m specreason_lab train small`.
+"""Train one model of the pair: `specreason lab train small`.
 
 Resumable: the checkpoint holds all that the next step needs, and batches depend only on the seed and on
 their number.

@@ -79,6 +79,7 @@ class Pair:
     async def until_running(self, wanted: bool, within: float) -> None:
         """Wait until one of them works, or none does; fail if that takes longer (seconds)."""
         async with asyncio.timeout(within):
+            # Asked over the network, so there is no event to wait for.
             while bool(await self.base.running() + await self.small.running()) != wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

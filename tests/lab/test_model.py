@@ -121,7 +121,7 @@ def test_training_goes_on_where_it_stopped(whole, tokenizer, tmp_path: Path):
 
 
 def test_llama_cpp_writes_what_pytorch_writes(whole, tokenizer, tmp_path: Path):
-    pytest.importorskip("xllamacpp")
+    pytest.importorskip("xllamacpp", reason="needs the embedded extra")
     export_gguf(whole, tokenizer, tmp_path / "tiny.gguf", "tiny")
     same = asyncio.run(agreement(whole, tokenizer, tmp_path / "tiny.gguf", 10))
     assert sum(same) >= 9  # llama.cpp keeps its cache in 16 bits
@@ -135,7 +135,7 @@ def test_what_was_exported_can_be_read(model, tokenizer, tmp_path: Path):
 
 
 def test_transformers_reads_the_hub_folder(model, tokenizer, tmp_path: Path):
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="not part of the lab extra")
     export_hub_folder(model, tokenizer, tmp_path)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     words = transformers.AutoTokenizer.from_pretrained(tmp_path)

@@ -68,6 +68,7 @@ def test_a_seed_gives_the_same_problems(split: Split) -> None:
 def test_no_problem_is_in_two_splits() -> None:
     for split in ("train", "dev", "test"):
         assert all(split_of(told.text) == split for told in islice(problems(1, split), 50))
+    assert all(split_of(told.text) == "test" for told in islice(problems(1, "hard"), 50))
 
 
 def test_lengths_and_families() -> None:

@@ -4,8 +4,7 @@ The judge's prompts end right before the digit, on a character after which every
 token, so that the digit is one token of its own.
 """
 
-# What the makers of Qwen and DeepSeek-R1 ask for. It suits instruct models too: of the four that were
-# compared (docs/performance.md) it gave the most right answers.
+# What the makers of Qwen and DeepSeek-R1 ask for; it suits instruct models too (docs/performance.md).
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
 
 # A new user turn, as in the paper (section 4.1): only the last step, only correctness, 0 to 9.
