@@ -10,6 +10,7 @@ all its steps and many verdicts, and every token stands in the context that it w
                        +- J -> 9
 """
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import Problem, corrupted, problems, reply
+from specreason_lab.problems import Problem, corrupted, fact, problems, reply
 from specreason_lab.tokenizer import TURN_END, encode, opened
 
 CHAIN = 0
 PADDING = -1
+_FACTS = 20  # in a row of drill
 # Problems with candidates for their steps, [(index, text)]: what the small model itself wrote there.
 Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
 
@@ -60,7 +62,8 @@ class _Row:
 class Maker:
     """Makes batches of about `tokens` tokens.
 
-    `verdicts`: how many candidates besides its own steps a chain carries; none if it is `brief`.
+    `verdicts`: how many candidates besides its own steps a chain carries; none if it is `brief`. `drill`: the
+    share of rows that are no chains but hard calculations, one after the other.
     """
 
     tokenizer: Tokenizer
@@ -69,6 +72,7 @@ class Maker:
     verdicts: int = 0
     brief: bool = False
     samples: Candidates | None = None
+    drill: float = 0.0
 
     def batches(self, lengths: tuple[int, int], number: int) -> list[Batch]:
         """A few batches of problems of similar length; the same for the same number."""
@@ -85,6 +89,8 @@ class Maker:
         return [batch(rows) for rows in made]
 
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
+        if rng.random() < self.drill:
+            return drill(self.tokenizer, rng)
         drawn: Sequence[tuple[int, str]] = ()
         if self.samples and self.verdicts and rng.random() < 0.6:
             problem, drawn = rng.choice(self.samples)
@@ -123,6 +129,15 @@ def chain(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: bool = 
     return _Row(
         ids, list(range(len(ids))), targets, [False] * len(ids), looked_up, [CHAIN] * len(ids), [0] * len(ids)
     )
+
+
+def drill(tokenizer: Tokenizer, rng: random.Random) -> _Row:
+    """Facts without a problem; only what follows an equals sign is to be learned."""
+    ids = encode(tokenizer, "".join(fact(rng) for _ in range(_FACTS)))
+    equal = encode(tokenizer, " =")[0]
+    targets = [after if at == equal else -100 for at, after in itertools.pairwise(ids)] + [-100]
+    none = [False] * len(ids)
+    return _Row(list(ids), list(range(len(ids))), targets, none, [*none], [CHAIN] * len(ids), [0] * len(ids))
 
 
 def _names(tokenizer: Tokenizer, problem: Problem) -> frozenset[int]:

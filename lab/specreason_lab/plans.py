@@ -28,15 +28,16 @@ PLANS = {
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
-        tokens=24_000_000,
+        tokens=28_000_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
         shallow=3,
-        brief=0.5,
-        deepen=0.6,
-        judge=0.6,
-        decay=0.5,
+        brief=0.43,
+        deepen=0.72,
+        judge=0.58,
+        decay=0.6,
+        drill=0.3,
     ),
 }
 

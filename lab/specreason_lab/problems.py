@@ -101,16 +101,28 @@ def written(
     numbers = quantity.numbers(values)
     named = [f"{o} {values[o]}" if isinstance(o, str) else o for o in quantity.operands]
     formula = OPERATIONS[quantity.op].told
-    work = f"{formula.format(*numbers)} = {value}"
-    if quantity.op == "mixed":
-        between = _product(*numbers[:2])
-        work = f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
+    work = calculation(quantity.op, numbers, value)
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
     name = quantity.name
     if brief:
         stage = f"{_product(*numbers[:2])} => " if quantity.op == "mixed" else ""
         return f"{index + 1}) {name} = {formula.format(*named)} => {stage}{name} {value}{end}"
     return f"{index + 1}) {name} = {formula.format(*named)}. Now {work}. So {name} {value}.{end}"
+
+
+def calculation(op: str, numbers: Sequence[int], value: int) -> str:
+    """How a step calculates; a product with a sum on top goes in two stages."""
+    if op == "mixed":
+        between = _product(*numbers[:2])
+        return f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
+    return f"{OPERATIONS[op].told.format(*numbers)} = {value}"
+
+
+def fact(rng: random.Random) -> str:
+    """A hard calculation by itself, as it stands in a step."""
+    op = rng.choice(("times", "times", "mixed"))
+    numbers = [rng.randrange(MODULUS) for _ in range(OPERATIONS[op].told.count("{}"))]
+    return f" Now {calculation(op, numbers, OPERATIONS[op].compute(*numbers))}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ class Plan:
     Chains grow by a step whenever values are looked up well (`MASTERED`), at the latest so that they have
     their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its
     last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a
-    value up is learned last, and all else waits for it: it weighs `look_up` times as much.
+    value up is learned last, and all else waits for it: it weighs `look_up` times as much. `drill` is the share of
+    rows that are hard calculations instead of chains.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plan:
     judge: float | None = None
     decay: float = 0.5
     look_up: float = 2.0
+    drill: float = 0.0
 
 
 @dataclass(slots=True)
@@ -90,7 +92,15 @@ def train(
             model = deepened(state.model, plan.shape.layers)
             state.model, state.optimizers = model, optimizers(plan, model)
         judging = plan.judge is not None and done >= plan.judge
-        maker = Maker(tokenizer, plan.batch, plan.seed, 3 if judging else 0, done < plan.brief, samples)
+        maker = Maker(
+            tokenizer,
+            plan.batch,
+            plan.seed,
+            verdicts=3 if judging else 0,
+            brief=done < plan.brief,
+            samples=samples,
+            drill=plan.drill,
+        )
         for batch in maker.batches(lengths(plan, state), state.number):
             began = time.monotonic()
             told = update(plan, state, batch)
@@ -135,8 +145,9 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
     for optimizer in state.optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    looked_up = losses[batch.looked_up[wanted]].mean().item()
-    state.looking_up += 0.02 * (looked_up - state.looking_up)
+    looked_up = losses[batch.looked_up[wanted]]
+    if len(looked_up):
+        state.looking_up += 0.02 * (looked_up.mean().item() - state.looking_up)
     state.updates += 1
     state.tokens += int((batch.mask.diagonal(dim1=-2, dim2=-1)).sum())
     return {
