@@ -31,8 +31,8 @@ class Plan:
     Chains grow by a step whenever values are looked up well (`MASTERED`), at the latest so that they have
     their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its
     last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a
-    value up is learned last, and all else waits for it: it weighs `look_up` times as much. `drill` is the share of
-    rows that are hard calculations instead of chains.
+    value up is learned last, and all else waits for it: it weighs `look_up` times as much. `drill` is the
+    share of rows that are hard calculations instead of chains.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The public face: a pair of models, connected once, that solves problems."""
 
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from importlib.metadata import version
 from types import TracebackType
@@ -18,13 +18,13 @@ from specreason.reasoning.chain import Role
 from specreason.reasoning.events import Event, Failed, Started
 from specreason.reasoning.judging import JudgePrompt, judge_signal, question_for
 from specreason.reasoning.loop import Loop
+from specreason.reasoning.plan import Always, Plan, Planner
 from specreason.reasoning.policies.contract import Policy
 from specreason.reasoning.policies.single import SinglePolicy
 from specreason.reasoning.policies.specreason import SpecReasonPolicy
 from specreason.reasoning.prompts import with_instruction
 from specreason.reasoning.result import Result, Tally
 from specreason.reasoning.run import Run
-from specreason.reasoning.schedule import Schedule, sequential
 from specreason.reasoning.terms import Terms
 
 _VERSION = version("specreason")
@@ -44,7 +44,8 @@ class SpecReason:
 
     Entering connects (or loads) the models that the scheme needs; `roles` asks for others, so that several
     schemes can be run on one pair. `engines` uses engines of your own instead. `policy` replaces the rule
-    that `settings.reasoning.scheme` names. Entering raises EngineError, ModelFileError or ConfigError.
+    that `settings.reasoning.scheme` names; `planner` makes the plan of each run (what overlaps).
+    Entering raises EngineError, ModelFileError or ConfigError.
     """
 
     def __init__(
@@ -54,13 +55,13 @@ class SpecReason:
         roles: Sequence[Role] | None = None,
         engines: Mapping[Role, Engine] | None = None,
         policy: Policy | None = None,
-        schedule: Schedule = sequential,
+        planner: Callable[[], Planner] | None = None,
     ) -> None:
         self.settings = resolve(settings or Settings())
         self._roles = tuple(roles) if roles else _ROLES_OF[self.settings.reasoning.scheme]
         self._given = engines
         self._policy = policy
-        self._schedule = schedule
+        self._planner = planner
         self._stack = AsyncExitStack()
         self._thinking: dict[Role, bool] = {}
         self.engines: Mapping[Role, Engine] = engines or {}
@@ -174,7 +175,7 @@ class SpecReason:
             turns=turns,
             engines={role: self.engines[role] for role in turns},
             policy=policy or SinglePolicy("small" if reasoning.scheme == "small" else "base"),
-            schedule=self._schedule,
+            planner=self._planner() if self._planner else planner_for(reasoning),
             settings=reasoning,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.seed),
             think_close={role: self._engine_settings(role).think_close for role in turns},
@@ -269,3 +270,10 @@ def checked_messages(problem: str | Sequence[Message]) -> list[Message]:
     if not messages[-1]["content"].strip():
         raise InputError("the problem is empty; give the text of a problem")
     return messages
+
+
+def planner_for(reasoning: ReasoningSettings) -> Planner:
+    """What the settings say about overlapping."""
+    return Always(
+        Plan(lookahead=reasoning.lookahead, drafts=reasoning.drafts_per_step, hedge=reasoning.hedge)
+    )

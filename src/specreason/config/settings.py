@@ -119,6 +119,25 @@ class ReasoningSettings(_Section):
     first_n_base_steps: Annotated[
         int, _knob("The base model writes this many steps before the first draft.", unit="steps", ge=0)
     ] = 0
+    lookahead: Annotated[
+        int,
+        _knob(
+            "The small model drafts up to this many steps ahead of the verdict.", unit="steps", ge=0, le=16
+        ),
+    ] = 0
+    drafts_per_step: Annotated[
+        int,
+        _knob(
+            "Drafts of each step, written side by side; of those that stand the best is kept (paper: 1).",
+            unit="drafts",
+            ge=1,
+            le=16,
+        ),
+    ] = 1
+    hedge: Annotated[
+        bool,
+        _knob("The base model begins its own step while a draft is written and judged; one is cancelled."),
+    ] = False
     token_budget: Annotated[
         int, _knob("Thinking is closed after this many tokens (paper: 8192).", unit="tokens", ge=1)
     ] = 8192

@@ -45,7 +45,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class StepDrafted:
-    """The small model wrote a step. `tokens` generated, `seconds` waited for it."""
+    """The small model wrote a step. `tokens` generated, `seconds` waited for it.
+
+    `sample`: of several drafts of one step each has a number, from 0.
+    """
 
     at: float
     index: int
@@ -53,12 +56,13 @@ class StepDrafted:
     tokens: int
     seconds: float
     end: End
+    sample: int = 0
     event: Literal["step_drafted"] = "step_drafted"
 
 
 @dataclass(frozen=True, slots=True)
 class StepScored:
-    """The base model scored a draft; see `judge.Score`."""
+    """The base model scored a draft (`sample`, see `StepDrafted`); see `judge.Score`."""
 
     at: float
     index: int
@@ -67,12 +71,16 @@ class StepScored:
     coverage: float
     digits: Mapping[str, float]
     seconds: float
+    sample: int = 0
     event: Literal["step_scored"] = "step_scored"
 
 
 @dataclass(frozen=True, slots=True)
 class StepRejected:
-    """A draft was discarded. `reason`: score, unscorable, repetition, or a policy's own."""
+    """No draft of a step stands. `tokens`: of all its drafts.
+
+    `reason`: score, unscorable, repetition, or a policy's own; of the favourite.
+    """
 
     at: float
     index: int
@@ -96,7 +104,10 @@ class StepRewritten:
 
 @dataclass(frozen=True, slots=True)
 class StepAccepted:
-    """A step is kept: the one event of every step of the chain. `seconds`: what its author needed."""
+    """A step is kept: the one event of every step of the chain. `seconds`: what its author needed.
+
+    `sample`: which of the drafts it was. `outdone`: tokens of the other drafts of the step.
+    """
 
     at: float
     index: int
@@ -105,7 +116,23 @@ class StepAccepted:
     tokens: int
     seconds: float
     end: End
+    sample: int = 0
+    outdone: int = 0
     event: Literal["step_accepted"] = "step_accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """From step `index` on it is done this way, until told otherwise; see `plan.Plan`."""
+
+    at: float
+    index: int
+    author: Role
+    lookahead: int
+    drafts: int
+    hedge: bool
+    reason: str
+    event: Literal["planned"] = "planned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +221,7 @@ Event = (
     | StepRejected
     | StepRewritten
     | StepAccepted
+    | Planned
     | CallEnded
     | DrafterLost
     | Interrupted

@@ -67,8 +67,10 @@ def judge_signal(question: Question, method: Method) -> Signal[Score]:
     return Signal("judge_score", measure)
 
 
-def told_score(at: float, index: int, score: Score) -> tuple[CallEnded, StepScored]:
-    """The two events of a score at `at` seconds: the call that it took, and what it said of step `index`."""
+def told_score(at: float, index: int, sample: int, score: Score) -> tuple[CallEnded, StepScored]:
+    """The two events of a score at `at` seconds: the call that it took, and what it said of a draft."""
     call = call_ended("base", "score", score.usage, score.seconds, "length", at=at)
-    scored = StepScored(at, index, score.value, score.method, score.coverage, score.digits, score.seconds)
+    scored = StepScored(
+        at, index, score.value, score.method, score.coverage, score.digits, score.seconds, sample
+    )
     return call, scored

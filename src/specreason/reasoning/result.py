@@ -26,7 +26,7 @@ RESULT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class KeptStep:
-    """A step of the chain. `score` is that of the draft, also where the base model rewrote it."""
+    """A step of the chain. `score` is that of the (best) draft, also where the base model rewrote it."""
 
     index: int
     author: Role
@@ -52,9 +52,9 @@ class Tokens:
 class Result:
     """What came of a problem.
 
-    `answer`: what the text states, None if nothing; `answer_text`: as written. `acceptance_rate`: share of
-    drafts that stand, None without drafts. `seconds`: waited for the engines, by phase. `degraded`: why the
-    base model had to go on alone.
+    `answer`: what the text states, None if nothing; `answer_text`: as written. `drafts`: steps that were
+    drafted, once or several times. `acceptance_rate`: share of them that stand, None without drafts.
+    `seconds`: waited for the engines, by phase. `degraded`: why the base model had to go on alone.
     """
 
     scheme: str = ""
@@ -114,7 +114,7 @@ class Tally:
         self._seconds: dict[Phase, float] = {}
         self._at = 0.0
         self._on_table: Literal["nothing", "draft", "rejected"] = "nothing"
-        self._score: float | None = None
+        self._scores: dict[int, float | None] = {}
 
     def take(self, event: Event) -> None:
         """Count one more event."""
@@ -123,10 +123,10 @@ class Tally:
             case Started():
                 self._started = event
             case StepDrafted():
-                self._drafts += 1
-                self._on_table, self._score = "draft", None
+                self._drafts += event.sample == 0
+                self._on_table = "draft"
             case StepScored():
-                self._score = event.value
+                self._scores[event.sample] = event.value
                 self._unscorable += event.value is None
             case StepRejected():
                 self._on_table = "rejected"
@@ -168,13 +168,14 @@ class Tally:
     def _keep(self, event: StepAccepted) -> None:
         self._accepted += self._on_table == "draft"
         rewritten = self._on_table == "rejected"
+        score = max((s for s in self._scores.values() if s is not None), default=None)
         self._steps.append(
-            KeptStep(
-                event.index, event.author, event.text, event.tokens, event.seconds, self._score, rewritten
-            )
+            KeptStep(event.index, event.author, event.text, event.tokens, event.seconds, score, rewritten)
         )
         self._count(event.author, kept=event.tokens)
-        self._on_table, self._score = "nothing", None
+        if event.outdone:
+            self._count("small", discarded=event.outdone)
+        self._on_table, self._scores = "nothing", {}
 
     def _call(self, event: CallEnded) -> None:
         told = event.cached_tokens is not None and event.prompt_tokens is not None

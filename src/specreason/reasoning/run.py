@@ -8,8 +8,8 @@ from specreason.engines.chat_format import OpenTurn
 from specreason.engines.protocol import Engine, Sampling
 from specreason.errors import EngineError
 from specreason.reasoning.chain import Role
+from specreason.reasoning.plan import Planner
 from specreason.reasoning.policies.contract import Policy
-from specreason.reasoning.schedule import Schedule
 from specreason.reasoning.terms import Terms
 
 
@@ -23,7 +23,7 @@ class Run:
     turns: Mapping[Role, OpenTurn]
     engines: Mapping[Role, Engine]
     policy: Policy
-    schedule: Schedule
+    planner: Planner
     settings: ReasoningSettings
     sampling: Sampling
     think_close: Mapping[Role, str]

@@ -5,6 +5,7 @@ model writes; when the chain goes another way, or another model has to work, the
 stops the model server's work, and the next step opens a new one on the cached prefix.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from specreason.reasoning.chain import Chain, Role
 from specreason.reasoning.events import CallEnded, Phase
 from specreason.reasoning.steps import Step, StepSplitter
 
+_SEEDS = 10_000  # more than a conversation opens streams
+
 
 @dataclass(frozen=True, slots=True)
 class StepShape:
@@ -28,7 +31,10 @@ class StepShape:
 
 
 class Writer:
-    """Writes steps with `engine`. `on_call` is told of every call when it is over."""
+    """Writes steps with `engine`. `on_call` is told of every call when it is over.
+
+    `number`: of several writers of one model for one conversation; each draws with seeds of its own.
+    """
 
     def __init__(
         self,
@@ -39,20 +45,22 @@ class Writer:
         sampling: Sampling,
         session: str,
         on_call: Callable[[CallEnded], None],
+        number: int = 0,
     ) -> None:
         self.role: Role = role
         self.engine = engine
         self._shape = shape
         self._sampling = sampling
-        self._session = session
+        self._session = session if number == 0 else f"{session}/{number}"  # a cache slot of its own
         self._on_call = on_call
-        self._opened = 0
+        self._opened = number * _SEEDS
         self._stream: Generation | None = None
         self._phase: Phase = "draft"
         self._splitter = StepSplitter(shape.delimiter, shape.think_close, shape.max_tokens)
         self._ready: deque[Step] = deque()
         self._last: Step | None = None
         self._delivered = 0
+        self._begun: tuple[Chain, Phase, asyncio.Task[tuple[Step, float]]] | None = None
 
     async def next_step(self, chain: Chain, phase: Phase, max_tokens: int) -> tuple[Step, float]:
         """The model's next step after `chain`, and the seconds waited for it.
@@ -60,16 +68,38 @@ class Writer:
         `max_tokens` bounds a newly opened stream. A stream that breaks in the middle of a step is opened once
         more from the last kept step; raises EngineError if that fails too.
         """
+        if self._begun is not None:
+            begun_after, begun_phase, writing = self._begun
+            if begun_after is chain and begun_phase == phase:
+                self._begun = None
+                return await self._delivery(*await writing)
+            await self.hold()
+        return await self._delivery(*await self._next_or_again(chain, phase, max_tokens))
+
+    async def begin(self, chain: Chain, phase: Phase, max_tokens: int) -> None:
+        """Write the step after `chain` already now, for a `next_step` that may come, or `hold`."""
+        await self.hold()
+        writing = asyncio.create_task(self._next_or_again(chain, phase, max_tokens))
+        self._begun = (chain, phase, writing)
+
+    async def _next_or_again(self, chain: Chain, phase: Phase, max_tokens: int) -> tuple[Step, float]:
         try:
             return await self._next(chain, phase, max_tokens)
         except EngineUnavailable:
             if not self._broke_off():
                 raise
-            await self.hold()
+            await self._close()
             return await self._next(chain, phase, max_tokens)
 
     async def hold(self) -> None:
         """Stop writing: close the stream if one is open. The model's cache keeps what it has written."""
+        if self._begun is not None:
+            writing, self._begun = self._begun[2], None
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        await self._close()
+
+    async def _close(self) -> None:
         stream, self._stream = self._stream, None
         if stream is None:
             return
@@ -98,15 +128,20 @@ class Writer:
                 self._ready.append(self._splitter.finish(end) or Step("", (), 0, (), end))
         step = self._ready.popleft()
         self._last = step
-        self._delivered += step.tokens
-        if step.end in {"stop", "think_close"} or (stream.finish is not None and not self._ready):
-            await self.hold()
         return step, stream.waited_s - waited
+
+    async def _delivery(self, step: Step, seconds: float) -> tuple[Step, float]:
+        """Count the step as used; close a stream that has no more to give."""
+        self._delivered += step.tokens
+        over = self._stream is not None and self._stream.finish is not None and not self._ready
+        if over or step.end in {"stop", "think_close"}:
+            await self._close()
+        return step, seconds
 
     async def _stream_at(self, chain: Chain, phase: Phase, max_tokens: int) -> Generation:
         goes_on = self._stream is not None and chain.last is self._last and phase == self._phase
         if not goes_on:
-            await self.hold()
+            await self._close()
             self._phase, self._last, self._delivered = phase, chain.last, 0
             shape = self._shape
             self._splitter = StepSplitter(shape.delimiter, shape.think_close, shape.max_tokens)

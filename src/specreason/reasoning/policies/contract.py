@@ -61,7 +61,9 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The draft stands."""
+    """The draft stands. `merit`: of several drafts of one step the one with the most is taken."""
+
+    merit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,4 +29,4 @@ class SpecReasonPolicy:
             return More(self.judge_score)
         if score.value is None:
             return Reject("unscorable")
-        return Accept() if score.value >= self.threshold else Reject("score")
+        return Accept(score.value) if score.value >= self.threshold else Reject("score")
