@@ -17,6 +17,9 @@ story under any schedule:
   is the next token, or a mapping of token texts to probabilities.
 - `failures`: call number (generate calls and scores counted together, from 0) to the error it raises.
 - `fails_after`: tokens that a failing generate call writes before it fails.
+- `fails_at`: number of the step (from 0) that cannot be written, to the error that comes instead.
+- `variants`: what it writes as the second, third ... of several writers of one conversation; the first
+  writes `steps`.
 """
 
 import asyncio
@@ -70,6 +73,8 @@ class ScriptedEngine:
     scores: Mapping[str, str | Mapping[str, float]] = field(default_factory=dict[str, str])
     failures: Mapping[int, EngineError] = field(default_factory=dict[int, EngineError])
     fails_after: int = 0
+    fails_at: Mapping[int, EngineError] = field(default_factory=dict[int, EngineError])
+    variants: Sequence[Sequence[str]] = ()
     thinking: bool = True
     delay_s: float = 0.0
     context_length: int = 100_000
@@ -103,8 +108,12 @@ class ScriptedEngine:
         async def pieces(meter: Meter) -> AsyncGenerator[Piece, None]:
             call, failure = self._called("generate", prompt, session)
             meter.usage = Usage(prompt.tokens, prompt.tokens)
+            step = self._steps_in(prompt.text)
             try:
-                for word in words(self._continuation(prompt.text)):
+                for word in words(self._continuation(prompt.text, session)):
+                    if step in self.fails_at and "</think>" not in prompt.text:
+                        raise self.fails_at[step]
+                    step += word.endswith("\n\n")
                     if failure is not None and call.generated >= self.fails_after:
                         raise failure
                     if call.generated == max_tokens:
@@ -156,12 +165,17 @@ class ScriptedEngine:
         self.calls.append(call)
         return call, self.failures.get(len(self.calls) - 1)
 
-    def _continuation(self, prompt: str) -> str:
+    def _continuation(self, prompt: str, session: str) -> str:
         chain = prompt.rsplit(_OPENED, 1)[-1]
         if "</think>" in chain:
             begun = chain.rsplit("</think>", 1)[-1].lstrip("\n")
             return self.answer.removeprefix(begun)
-        return "".join(self.steps[chain.count("\n\n") :])
+        number = int(session.rpartition("/")[2]) if "/" in session else 0
+        steps = self.variants[number - 1] if 0 < number <= len(self.variants) else self.steps
+        return "".join(steps[self._steps_in(prompt) :])
+
+    def _steps_in(self, prompt: str) -> int:
+        return prompt.rsplit(_OPENED, 1)[-1].count("\n\n")
 
     def _id(self, word: str) -> int:
         return zlib.crc32(f"{self.vocabulary} {word}".encode())
