@@ -14,7 +14,9 @@ from specreason.engines.connect import connect
 from specreason.engines.protocol import Engine, Message, Sampling
 from specreason.errors import ConfigError, ContextOverflow, EngineError, InputError
 from specreason.models import cache, catalogue
+from specreason.reasoning.auto import Auto
 from specreason.reasoning.chain import Role
+from specreason.reasoning.costs import BATCHED, SHARED_CORES, Costs
 from specreason.reasoning.events import Event, Failed, Started
 from specreason.reasoning.judging import JudgePrompt, judge_signal, question_for
 from specreason.reasoning.loop import Loop
@@ -62,6 +64,8 @@ class SpecReason:
         self._given = engines
         self._policy = policy
         self._planner = planner
+        embedded_base = engines is None and self.settings.base.url is None
+        self._costs = Costs(SHARED_CORES if embedded_base else BATCHED)
         self._stack = AsyncExitStack()
         self._thinking: dict[Role, bool] = {}
         self.engines: Mapping[Role, Engine] = engines or {}
@@ -71,7 +75,7 @@ class SpecReason:
             if self._given is None:
                 engines: dict[Role, Engine] = {}
                 for role in self._roles:
-                    engines[role] = await open_engine(role, self._engine_settings(role))
+                    engines[role] = await open_engine(role, self._engine_settings(role), self._streams(role))
                     self._stack.push_async_callback(engines[role].aclose)
                 self.engines = engines
             for role, engine in self.engines.items():
@@ -175,7 +179,7 @@ class SpecReason:
             turns=turns,
             engines={role: self.engines[role] for role in turns},
             policy=policy or SinglePolicy("small" if reasoning.scheme == "small" else "base"),
-            planner=self._planner() if self._planner else planner_for(reasoning),
+            planner=self._planner() if self._planner else self._planner_for(reasoning),
             settings=reasoning,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.seed),
             think_close={role: self._engine_settings(role).think_close for role in turns},
@@ -201,6 +205,16 @@ class SpecReason:
                 lost = error
         return turns, lost
 
+    def _streams(self, role: Role) -> int:
+        """How many places of one conversation a model works at, at the same time."""
+        plan = plan_of(self.settings.reasoning)
+        return plan.drafts if role == "small" else 1 + plan.hedge
+
+    def _planner_for(self, reasoning: ReasoningSettings) -> Planner:
+        if reasoning.speculate == "auto" and reasoning.scheme == "specreason":
+            return Auto(self._costs, plan_of(reasoning))
+        return Always(plan_of(reasoning))
+
     def _engine_settings(self, role: Role) -> EngineSettings:
         return self.settings.base if role == "base" else self.settings.small
 
@@ -210,8 +224,11 @@ class SpecReason:
         return "paper" if self._given is None and self.settings.base.url is not None else "inline"
 
 
-async def open_engine(role: Role, settings: EngineSettings) -> Engine:
-    """The engine that a section of the settings describes: connected, or loaded into this process."""
+async def open_engine(role: Role, settings: EngineSettings, streams: int = 1) -> Engine:
+    """The engine that a section of the settings describes: connected, or loaded into this process.
+
+    `streams`: how many places of one conversation it is to keep in its cache.
+    """
     if settings.url is not None:
         return await connect(role, settings)
     if not settings.model:
@@ -219,7 +236,8 @@ async def open_engine(role: Role, settings: EngineSettings) -> Engine:
             f"the {role} model is not set: set '{role}.url' (an endpoint) or '{role}.model' (weights in this "
             "process; specreason models list)"
         )
-    return await embedded.load(role, cache.require(settings.model), settings.model, settings)
+    room = settings.model_copy(update={"parallel": settings.parallel * streams})
+    return await embedded.load(role, cache.require(settings.model), settings.model, room)
 
 
 def resolve(settings: Settings) -> Settings:
@@ -272,8 +290,6 @@ def checked_messages(problem: str | Sequence[Message]) -> list[Message]:
     return messages
 
 
-def planner_for(reasoning: ReasoningSettings) -> Planner:
-    """What the settings say about overlapping."""
-    return Always(
-        Plan(lookahead=reasoning.lookahead, drafts=reasoning.drafts_per_step, hedge=reasoning.hedge)
-    )
+def plan_of(reasoning: ReasoningSettings) -> Plan:
+    """What may overlap, by the settings."""
+    return Plan("small", reasoning.lookahead, reasoning.drafts_per_step, reasoning.hedge)

@@ -119,6 +119,13 @@ class ReasoningSettings(_Section):
     first_n_base_steps: Annotated[
         int, _knob("The base model writes this many steps before the first draft.", unit="steps", ge=0)
     ] = 0
+    speculate: Annotated[
+        Literal["always", "auto"],
+        _knob(
+            "auto measures what drafts cost and how they fare, and drafts only where it pays; lookahead, "
+            "drafts_per_step and hedge are then the most that it may use."
+        ),
+    ] = "always"
     lookahead: Annotated[
         int,
         _knob(

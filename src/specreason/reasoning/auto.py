@@ -1,0 +1,124 @@
+"""Speculate as far as it pays, and never lose more than a little to the base model alone.
+
+The plan is the one that is expected to be the fastest (`Costs.seconds`). What protects from a drafter that is
+of no use:
+
+- Where drafts are not expected to pay, one is tried only out of a small share of the base model's time
+  (`TRIES`), the less the more of them failed. So it is noticed if they begin to pay.
+- Where they are expected to pay, a run may lag behind the base model alone by `LAG` of its time and by the
+  price of a few drafts in vain (`PATIENCE`), no more: one problem may be harder than most.
+"""
+
+from dataclasses import dataclass
+
+from specreason.reasoning.costs import Costs, Mean
+from specreason.reasoning.events import (
+    Event,
+    StepAccepted,
+    StepDrafted,
+    StepRejected,
+    StepRewritten,
+    StepScored,
+)
+from specreason.reasoning.plan import Plan
+
+TRIES = 0.03
+LAG = 0.03
+PATIENCE = 3
+_CLEARLY = 0.95  # another plan replaces the present one if it needs less than this share of its time
+_BASE, _PLAIN = Plan("base"), Plan("small")
+
+
+@dataclass(slots=True)
+class _Account:
+    """Of one run, since its first step: seconds, and what the base model alone would have needed."""
+
+    since: float | None = None
+    spent: float = 0.0
+    base_alone: float = 0.0
+
+
+class Auto:
+    """Plans one run; `most` bounds what it may ask for. See `plan.Planner`."""
+
+    def __init__(self, costs: Costs, most: Plan) -> None:
+        self.most = most
+        self._costs = costs
+        self._plan = _BASE
+        self._account = _Account()
+        self._in_vain = 0  # drafts since the last one that stood
+        self._arms = sorted(
+            {
+                Plan("small", lookahead, drafts, hedge)
+                for lookahead in (0, most.lookahead)
+                for drafts in (1, most.drafts)
+                for hedge in (False, most.hedge)
+            },
+            key=lambda plan: (plan.lookahead, plan.drafts, plan.hedge),
+        )
+
+    def plan(self) -> Plan:
+        """See `Planner.plan`."""
+        self._plan = self._next()
+        return self._plan
+
+    def _next(self) -> Plan:
+        costs, account = self._costs, self._account
+        if not costs.write.seen:
+            return Plan("base", reason="what the base model needs is not known yet")
+        if not costs.known:
+            return Plan("small", reason="what a draft costs is not known yet")
+        best = min(self._arms, key=costs.seconds)
+        if self._plan in self._arms and costs.seconds(best) > _CLEARLY * costs.seconds(self._plan):
+            best = self._plan
+        drafts, alone = costs.seconds(best), costs.seconds(_BASE)
+        told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
+        if drafts > (_CLEARLY * alone if self._plan == _BASE else alone):
+            if costs.saved < costs.price():
+                return Plan("base", reason=told)
+            return Plan("small", reason=f"one try: {told}")
+        lag = account.spent - account.base_alone
+        if lag > LAG * account.base_alone + (PATIENCE - 1) * costs.price():
+            return Plan("base", reason=f"{lag:.2f} s behind the base model alone")
+        return Plan("small", best.lookahead, best.drafts, best.hedge, told)
+
+    def take(self, event: Event) -> None:
+        """See `Planner.take`. Where things overlap, only what the plan comes to is learned."""
+        costs, plain = self._costs, self._plan == _PLAIN
+        match event:
+            case StepDrafted() if plain and event.tokens:
+                costs.draft.take(event.seconds / event.tokens)
+            case StepScored() if plain:
+                costs.score.take(event.seconds)
+            case StepRejected():
+                self._judged(stands=False)
+            case StepRewritten() if event.tokens and not self._plan.hedge:
+                costs.write.take(event.seconds / event.tokens)
+            case StepAccepted() if event.tokens:
+                if event.author == "small":
+                    self._judged(stands=True)
+                elif self._plan == _BASE:
+                    costs.write.take(event.seconds / event.tokens)
+                self._kept(event)
+            case _:
+                pass
+
+    def _judged(self, *, stands: bool) -> None:
+        self._in_vain = 0 if stands else self._in_vain + 1
+        if self._plan.drafts == 1:
+            self._costs.stands.take(float(stands))
+
+    def _kept(self, event: StepAccepted) -> None:
+        costs, account = self._costs, self._account
+        costs.step.take(event.tokens)
+        alone = costs.write.value * event.tokens
+        costs.saved = min(costs.saved + TRIES * alone / (1 + self._in_vain / 4), 2 * costs.price())
+        if account.since is None:
+            account.since = event.at  # the first step waits for the prompt, which every scheme must read
+            return
+        seconds = event.at - account.since - account.spent
+        if self._plan.author == "small":
+            costs.saved = max(0.0, costs.saved - max(0.0, seconds - alone))
+        account.spent += seconds
+        account.base_alone += alone
+        costs.paid.setdefault(self._plan, Mean()).take(seconds / event.tokens)

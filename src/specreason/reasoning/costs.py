@@ -1,0 +1,75 @@
+"""What steps cost and how drafts fare: estimates for one pair of models, shared by all its runs."""
+
+from dataclasses import dataclass, field
+
+from specreason.reasoning.plan import Plan
+
+# How much dearer a second draft or score makes a call. Where models run in batches hardly (decoding is bound
+# by memory); where they share a few cores it is nearly as dear as the first. Only a start: see `seconds`.
+BATCHED, SHARED_CORES = 0.05, 0.8
+_SLOWED = 1.2  # both models at work at the same time, before anything was measured
+_TRUST = 8.0  # steps that weigh as much as the arithmetic
+
+
+@dataclass(slots=True)
+class Mean:
+    """A mean that forgets: the newest of many observations weighs a twentieth."""
+
+    value: float = 0.0
+    seen: int = 0
+
+    def take(self, value: float) -> None:
+        """One more observation."""
+        self.seen += 1
+        self.value += max(1 / self.seen, 0.05) * (value - self.value)
+
+
+@dataclass(slots=True)
+class Costs:
+    """Seconds and chances. `more`: what each further draft of a step adds to its cost, as a share.
+
+    `write`, `draft`: seconds a token of the base and of the small model; `score`: seconds a verdict; `step`:
+    tokens of a step; `stands`: share of first drafts that stand; `paid`: by plan, seconds a token of the
+    chain that it came to; `saved`: seconds that may be spent on drafts that are not expected to pay.
+    """
+
+    more: float = BATCHED
+    write: Mean = field(default_factory=Mean)
+    draft: Mean = field(default_factory=Mean)
+    score: Mean = field(default_factory=Mean)
+    step: Mean = field(default_factory=Mean)
+    stands: Mean = field(default_factory=lambda: Mean(0.6, 2))  # a guess worth two drafts
+    paid: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
+    saved: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether everything was seen at least once."""
+        return bool(self.write.seen and self.draft.seen and self.score.seen)
+
+    def seconds(self, plan: Plan) -> float:
+        """Expected seconds a step: arithmetic at first, what was measured later."""
+        told = self.paid.get(plan)
+        if told is None:
+            return self.arithmetic(plan)
+        share = told.seen / (told.seen + _TRUST)
+        return share * told.value * self.step.value + (1 - share) * self.arithmetic(plan)
+
+    def arithmetic(self, plan: Plan) -> float:
+        """Seconds a step that follow from the costs of its parts."""
+        write = self.write.value * self.step.value
+        if plan.author == "base":
+            return write
+        dearer = 1 + self.more * (plan.drafts - 1)
+        draft, score = self.draft.value * self.step.value * dearer, self.score.value * dearer
+        # Drafts of one step share half of their failures: they fail alike where a step is hard.
+        fails = 1 - self.stands.value
+        fails *= (0.5 + 0.5 * fails) ** (plan.drafts - 1)
+        one_by_one = draft + score
+        if_kept = max(draft, score) if plan.lookahead else one_by_one
+        if_rewritten = max(one_by_one, write) if plan.hedge else one_by_one + write
+        return (_SLOWED if plan.hedge else 1.0) * ((1 - fails) * if_kept + fails * if_rewritten)
+
+    def price(self) -> float:
+        """Seconds that a draft costs in vain."""
+        return self.draft.value * self.step.value + self.score.value

@@ -1,0 +1,120 @@
+"""Speculating only where it pays, on a clock that is simulated: no engine, no waiting."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specreason.reasoning.auto import Auto
+from specreason.reasoning.costs import BATCHED, Costs
+from specreason.reasoning.events import StepAccepted, StepDrafted, StepRejected, StepRewritten, StepScored
+from specreason.reasoning.plan import Plan
+
+TOKENS = 50
+
+
+@dataclass
+class Machine:
+    """Seconds to draft, score and write a step of fifty tokens, and how often a draft stands."""
+
+    draft: float
+    score: float
+    write: float
+    stands: float
+    seed: int = 0
+
+    def run(self, auto: Auto, steps: int) -> float:
+        """Seconds of a run under the plans of `auto`, one thing after the other."""
+        rng, at = random.Random(self.seed), 0.0
+        for index in range(steps):
+            if auto.plan().author == "base":
+                at += self.write
+                auto.take(StepAccepted(at, index, "base", "x", TOKENS, self.write, "boundary"))
+                continue
+            at += self.draft + self.score
+            auto.take(StepDrafted(at, index, "x", TOKENS, self.draft, "boundary"))
+            auto.take(StepScored(at, index, 5, "greedy", 1, {}, self.score))
+            if rng.random() < self.stands:
+                auto.take(StepAccepted(at, index, "small", "x", TOKENS, self.draft, "boundary"))
+            else:
+                auto.take(StepRejected(at, index, "score", TOKENS))
+                at += self.write
+                auto.take(StepRewritten(at, index, "x", TOKENS, self.write, "boundary"))
+                auto.take(StepAccepted(at, index, "base", "x", TOKENS, self.write, "boundary"))
+        return at
+
+    def runs(self, count: int, steps: int) -> float:
+        """Seconds of several runs that share what they learn."""
+        costs = Costs(BATCHED)
+        return sum(self.run(Auto(costs, Plan()), steps) for _ in range(count))
+
+
+@given(price=st.floats(0.05, 1.2), split=st.floats(0.1, 0.9))
+@settings(max_examples=50, deadline=None)
+def test_a_drafter_of_no_use_costs_less_than_a_twentieth(price: float, split: float) -> None:
+    machine = Machine(price * split, price * (1 - split), write=1.0, stands=0.0)
+    assert machine.runs(20, 30) < 1.05 * 20 * 30 * machine.write
+
+
+@given(price=st.floats(0.05, 0.8))
+@settings(max_examples=50, deadline=None)
+def test_a_perfect_drafter_is_used_nearly_always(price: float) -> None:
+    machine = Machine(price / 2, price / 2, write=1.0, stands=1.0)
+    assert machine.runs(20, 30) < 1.05 * 20 * 30 * price
+
+
+@given(stands=st.floats(0, 1), price=st.floats(0.1, 1.5), seed=st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_whatever_the_drafter_the_base_model_alone_is_hardly_faster(
+    stands: float, price: float, seed: int
+) -> None:
+    machine = Machine(price / 2, price / 2, write=1.0, stands=stands, seed=seed)
+    assert machine.runs(20, 30) < 1.05 * 20 * 30 * machine.write
+
+
+def test_a_drafter_that_recovers_is_noticed() -> None:
+    costs = Costs(BATCHED)
+    for _ in range(10):
+        Machine(0.2, 0.1, 1.0, stands=0.0).run(Auto(costs, Plan()), 30)
+    later = [Machine(0.2, 0.1, 1.0, stands=1.0).run(Auto(costs, Plan()), 30) for _ in range(30)]
+    assert later[-1] < 0.5 * 30
+
+
+def test_a_useless_drafter_is_seldom_tried() -> None:
+    costs = Costs(BATCHED)
+    machine = Machine(0.2, 0.1, 1.0, stands=0.0)
+    for _ in range(10):
+        machine.run(Auto(costs, Plan()), 30)
+    assert machine.run(Auto(costs, Plan()), 100) < 1.03 * 100
+
+
+@pytest.mark.parametrize(
+    ("most", "wanted"),
+    [
+        (Plan(lookahead=4), Plan(lookahead=4)),
+        (Plan(drafts=3), Plan(drafts=3)),
+        (Plan(hedge=True), Plan()),  # drafts stand too often
+    ],
+)
+def test_what_overlaps_is_chosen_by_what_it_comes_to(most: Plan, wanted: Plan) -> None:
+    costs = Costs(BATCHED)
+    Machine(0.55, 0.08, 3.0, stands=0.8).run(Auto(costs, Plan()), 60)
+    auto = Auto(costs, most)
+    auto.plan()
+    assert auto.plan() == wanted
+
+
+def test_the_plan_says_why() -> None:
+    auto = Auto(Costs(), Plan())
+    assert auto.plan() == Plan("base")
+    assert auto.plan().reason == "what the base model needs is not known yet"
+
+
+def test_the_same_question_gets_the_same_answer() -> None:
+    costs = Costs(BATCHED)
+    Machine(0.55, 0.08, 3.0, stands=0.6).run(Auto(costs, Plan()), 60)
+    auto = Auto(costs, Plan("small", 4, 3, True))
+    auto.plan()
+    assert auto.plan() == auto.plan()
