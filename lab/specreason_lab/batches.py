@@ -6,8 +6,12 @@ all its steps and many verdicts, and every token stands in the context that it w
 
     chain    <think> 1) ... 2) ... 3) ... </think> The answer ...
                        |      |
-    branches           |      +- 2) wrong ... J -> 0
-                       +- J -> 9
+    branches           |      +- 2) right wrong ... J -> 0
+                       +- J -> 9      |     +- J -> 0
+                                      +- J -> 9
+
+The judge is also asked in the middle of a candidate, whether all is right so far: a verdict on a whole step
+alone teaches hardly anything, since it does not say which of its tokens was wrong.
 """
 
 import itertools
@@ -27,6 +31,7 @@ from specreason_lab.tokenizer import TURN_END, encode, opened
 CHAIN = 0
 PADDING = -1
 _FACTS = 20  # in a row of drill
+_MIDDLES = 3  # verdicts in the middle of a candidate, besides those at its first slip
 # Problems with candidates for their steps, [(index, text)]: what the small model itself wrote there.
 Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
 
@@ -56,6 +61,8 @@ class _Row:
     looked_up: list[bool]
     branch: list[int]  # CHAIN, or the number of the branch
     seen: list[int]  # how much of the chain a token of a branch sees
+    parent: list[int]  # the branch that a verdict in its middle hangs on, PADDING without one
+    parent_seen: list[int]  # up to which place in the row it sees that branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +110,24 @@ class Maker:
         ends, steps = step_ends(self.tokenizer, asked, problem), problem.steps
         judge, right, wrong = (encode(self.tokenizer, text)[0] for text in (INLINE_JUDGE, "9", "0"))
         for end in ends[1:]:
-            hang(row, end, [judge], right)
-        candidates = list(drawn)
+            if rng.random() < 0.5:
+                hang(row, end, [judge], right)
+        # Most of what the small model writes is right; as much is to be learned from what is wrong.
+        goods = [problem.right(steps[:index], text) for index, text in drawn]
+        candidates = [candidate for candidate, good in zip(drawn, goods, strict=True) if not good]
+        candidates += [candidate for candidate, good in zip(drawn, goods, strict=True) if good][:1]
         while len(candidates) < self.verdicts:
             index = rng.randrange(len(steps))
             candidates.append((index, corrupted(rng, problem, index)))
         for index, text in candidates:
+            ids, expected = encode(self.tokenizer, text), encode(self.tokenizer, steps[index])
             good = problem.right(steps[:index], text)
-            hang(row, ends[index], [*encode(self.tokenizer, text), judge], right if good else wrong)
+            number = hang(row, ends[index], [*ids, judge], right if good else wrong)
+            agrees = [a == b for a, b in zip(ids, expected, strict=False)]
+            slip = len(ids) if good or all(agrees) else agrees.index(False)
+            middles = {slip - 1, slip} | {rng.randrange(len(ids)) for _ in range(_MIDDLES)}
+            for place in middles & set(range(len(ids))):
+                ask(row, number, ends[index], place, judge, right if place < slip else wrong)
         return row
 
 
@@ -126,9 +143,7 @@ def chain(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: bool = 
     results = {encode(tokenizer, mark)[0] for mark in (" =>", " So")}  # a result is not looked up
     for at in range(len(asked), len(ids) - 1):
         looked_up[at] = ids[at] in names and ids[at + 1] in numbers and ids[at - 1] not in results
-    return _Row(
-        ids, list(range(len(ids))), targets, [False] * len(ids), looked_up, [CHAIN] * len(ids), [0] * len(ids)
-    )
+    return _row(ids, targets, looked_up)
 
 
 def drill(tokenizer: Tokenizer, rng: random.Random) -> _Row:
@@ -136,8 +151,23 @@ def drill(tokenizer: Tokenizer, rng: random.Random) -> _Row:
     ids = encode(tokenizer, "".join(fact(rng) for _ in range(_FACTS)))
     equal = encode(tokenizer, " =")[0]
     targets = [after if at == equal else -100 for at, after in itertools.pairwise(ids)] + [-100]
-    none = [False] * len(ids)
-    return _Row(list(ids), list(range(len(ids))), targets, none, [*none], [CHAIN] * len(ids), [0] * len(ids))
+    return _row(list(ids), targets, [False] * len(ids))
+
+
+def _row(ids: list[int], targets: list[int], looked_up: list[bool]) -> _Row:
+    """A row without branches."""
+    none, count = PADDING, len(ids)
+    return _Row(
+        ids,
+        list(range(count)),
+        targets,
+        [False] * count,
+        looked_up,
+        [CHAIN] * count,
+        [0] * count,
+        [none] * count,
+        [none] * count,
+    )
 
 
 def _names(tokenizer: Tokenizer, problem: Problem) -> frozenset[int]:
@@ -158,8 +188,11 @@ def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: boo
     return ends
 
 
-def hang(row: _Row, at: int, ids: Sequence[int], verdict: int) -> None:
-    """Hang a branch on the first `at` tokens of the chain, with a verdict to be learned at its last token."""
+def hang(row: _Row, at: int, ids: Sequence[int], verdict: int) -> int:
+    """Hang a branch on the first `at` tokens of the chain, with a verdict to be learned at its last token.
+
+    Returns the branch's number.
+    """
     number = max(row.branch) + 1
     row.ids += ids
     row.positions += range(at, at + len(ids))
@@ -168,6 +201,17 @@ def hang(row: _Row, at: int, ids: Sequence[int], verdict: int) -> None:
     row.looked_up += [False] * len(ids)
     row.branch += [number] * len(ids)
     row.seen += [at] * len(ids)
+    row.parent += [PADDING] * len(ids)
+    row.parent_seen += [PADDING] * len(ids)
+    return number
+
+
+def ask(row: _Row, branch: int, at: int, place: int, judge: int, verdict: int) -> None:
+    """Ask the judge after token `place` of a branch that hangs on the first `at` tokens of the chain."""
+    start = row.branch.index(branch)
+    hang(row, at, [judge], verdict)
+    row.positions[-1] = at + place + 1
+    row.parent[-1], row.parent_seen[-1] = branch, start + place
 
 
 def batch(rows: Sequence[_Row]) -> Batch:
@@ -181,11 +225,14 @@ def batch(rows: Sequence[_Row]) -> Batch:
     place = torch.arange(length)
     own = (branch[:, :, None] == branch[:, None, :]) & (place[:, None] >= place[None, :])
     of_chain = (branch[:, None, :] == CHAIN) & (place[None, None, :] < seen[:, :, None])
+    parent, parent_seen = padded("parent", PADDING), padded("parent_seen", PADDING)
+    of_parent = (branch[:, None, :] == parent[:, :, None]) & (place[None, None, :] <= parent_seen[:, :, None])
+    of_parent &= parent[:, :, None] > CHAIN
     return Batch(
         ids=padded("ids", 0),
         positions=padded("positions", 0),
         targets=padded("targets", -100),
         judged=padded("judged", 0).bool(),
         looked_up=padded("looked_up", 0).bool(),
-        mask=(own | of_chain)[:, None],
+        mask=(own | of_chain | of_parent)[:, None],
     )

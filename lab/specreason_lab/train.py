@@ -21,6 +21,7 @@ from specreason_lab.model import Llama, Shape, deepened
 from specreason_lab.muon import Muon
 from specreason_lab.problems import LENGTHS, problems
 
+VERDICTS = 4  # candidates for its steps that a chain carries
 MASTERED = 0.3  # nats: chains grow when looking a value up costs less than this
 
 
@@ -32,7 +33,7 @@ class Plan:
     their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its
     last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a
     value up is learned last, and all else waits for it: it weighs `look_up` times as much. `drill` is the
-    share of rows that are hard calculations instead of chains.
+    share of rows that are hard calculations instead of chains; `verdict` the weight of the judge's loss.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Plan:
     decay: float = 0.5
     look_up: float = 2.0
     drill: float = 0.0
+    verdict: float = 1.0
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def train(
             tokenizer,
             plan.batch,
             plan.seed,
-            verdicts=3 if judging else 0,
+            verdicts=VERDICTS if judging else 0,
             brief=done < plan.brief,
             samples=samples,
             drill=plan.drill,
@@ -141,7 +143,7 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
     weights = torch.where(batch.looked_up[wanted], plan.look_up, 1.0)[~judged]
     written = (losses[~judged] * weights).sum() / weights.sum()
     verdict = losses[judged].mean() if judged.any() else torch.zeros(())
-    (written + 0.2 * verdict).backward()
+    (written + plan.verdict * verdict).backward()
     for optimizer in state.optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
