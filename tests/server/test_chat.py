@@ -211,6 +211,16 @@ async def test_an_instruct_model_answers_from_its_chain() -> None:
         assert reply["choices"][0]["finish_reason"] == "stop"
 
 
+async def test_an_answer_that_a_stop_text_leaves_nothing_of_has_stopped() -> None:
+    steps = ("Two and two is 4.\n\n", "8}.\n\n")
+    async with served(pair(base(steps, thinking=False))) as state:
+        budget = {"token_budget": 6}
+        for stop, content in (("Final", None), ("boxed{8", "Final answer: \\")):
+            reply = await whole(state, model="scripted-base", stop=stop, specreason=budget)
+            choice = reply["choices"][0]
+            assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", content)
+
+
 async def test_headers_tell_the_request_and_whose_time_it_was(state: Served) -> None:
     reply = await state.client.post(
         "/v1/chat/completions",

@@ -70,7 +70,7 @@ class Account:
             case ThinkingEnded():
                 self._closed_for_it = event.reason in {"budget", "context"}
             case AnswerDelta():
-                self._answered = self._answered or bool(event.text)
+                self._answered = True  # also where a stop text left nothing of it
             case DrafterLost():
                 self._draft, self._score, self._rejection = None, None, None
             case Interrupted():
@@ -173,6 +173,7 @@ class Account:
         if event.phase == "draft":
             self._drafted += event.generated_tokens
         if event.phase == "answer":
+            self._answered = True
             self._answer_tokens += event.delivered_tokens
             self._cut = event.finish == "length"
         if self._cached is None and event.cached_tokens is not None and event.role in self._counted():
