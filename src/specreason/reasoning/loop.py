@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from specreason.engines.protocol import Segment
+from specreason.engines.waiting import waiting
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable
 from specreason.reasoning.answering import Answer
 from specreason.reasoning.answers import boxed_answer, stated_answer
@@ -216,7 +217,8 @@ class Loop:
     ) -> Known:
         after = None if draft is None else await self.extend(chain, draft)
         situation = Situation(chain, draft, after, self._run.engines, self._run.session)
-        return known.plus(signal, await signal.measure(situation))
+        with waiting():
+            return known.plus(signal, await signal.measure(situation))
 
     # ------------------------------------------------------------ what the schedule puts in order
 
