@@ -50,6 +50,21 @@ async def test_four_times_what_fits_gets_answers_or_429_and_nobody_hangs() -> No
         assert await running(state) == 0
 
 
+async def test_each_choice_needs_a_place() -> None:
+    async with served(pair(delay_s=0.01), concurrency=1, queue=2) as state:
+        never = await state.chat(n=4)
+        assert (never.status_code, never.json()["error"]["param"]) == (400, "n")
+        assert "has 3 places" in never.json()["error"]["message"]
+        fits = asyncio.create_task(state.chat(n=2))
+        await asyncio.sleep(0.05)
+        too_many = await state.chat(n=2, stream=True)
+        assert (too_many.status_code, too_many.json()["error"]["code"]) == (429, "queue_full")
+        assert "retry-after" in too_many.headers
+        assert (await state.chat(n=1)).status_code == 200
+        assert (await fits).status_code == 200
+        assert (await state.chat(n=3)).status_code == 200
+
+
 async def test_one_at_a_time_in_order_of_arrival() -> None:
     async with served(pair(delay_s=0.002), concurrency=1) as state:
         finished: list[int] = []

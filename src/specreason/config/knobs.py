@@ -6,7 +6,17 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.fields import FieldInfo
 
 Unit = Literal[
-    "tokens", "seconds", "steps", "score", "attempts", "threads", "layers", "requests", "bytes", "choices"
+    "tokens",
+    "seconds",
+    "steps",
+    "score",
+    "attempts",
+    "threads",
+    "layers",
+    "requests",
+    "problems",
+    "bytes",
+    "choices",
 ]
 
 

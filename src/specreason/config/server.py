@@ -38,13 +38,18 @@ class ServerSettings(Section):
         int | None,
         knob(
             "Problems solved at once; unset takes `parallel` of the embedded models, 64 where there is none.",
-            unit="requests",
+            unit="problems",
             ge=1,
         ),
     ] = None
     queue: Annotated[
         int,
-        knob("Requests that may wait for their turn; those beyond are answered 429.", unit="requests", ge=0),
+        knob(
+            "Problems that may wait for their turn, each choice of a request counted; what finds no place is "
+            "answered 429.",
+            unit="problems",
+            ge=0,
+        ),
     ] = 64
     queue_timeout: Annotated[
         float, knob("Longest wait for a turn; after it the answer is 429.", unit="seconds", gt=0)
