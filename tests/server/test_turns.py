@@ -216,8 +216,34 @@ async def test_what_runs_may_finish_when_the_server_stops() -> None:
     async with served(pair(delay_s=0.02), shutdown_deadline=5) as state:
         asked = asyncio.create_task(state.chat())
         await asyncio.sleep(0.1)
-        state.server.should_exit = True
+        state.server.stop()
         assert (await asked).status_code == 200
+        await asyncio.sleep(0.3)
+        with pytest.raises(httpx2.ConnectError):
+            await state.client.get("/health")
+
+
+async def test_a_server_that_stops_says_so_until_nothing_runs_any_more() -> None:
+    async with served(pair(delay_s=0.03), shutdown_deadline=10) as state:
+        asked = asyncio.create_task(state.chat())
+        await asyncio.sleep(0.1)
+        state.server.stop()
+        await asyncio.sleep(0.3)
+        async with httpx2.AsyncClient(base_url=state.url, trust_env=False) as balancer:  # a new connection
+            ready = await balancer.get("/ready")
+            assert (ready.status_code, ready.json()["status"], ready.json()["running"]) == (
+                503,
+                "stopping",
+                1,
+            )
+            assert (await balancer.get("/health")).status_code == 200
+            for stream in (False, True):
+                refused = await balancer.post(PATH, json=asking(stream=stream))
+                assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_stopping")
+                assert int(refused.headers["retry-after"]) > 0
+        assert not asked.done()
+        assert (await asked).status_code == 200
+        await asyncio.sleep(0.3)
         with pytest.raises(httpx2.ConnectError):
             await state.client.get("/health")
 
@@ -228,7 +254,7 @@ async def test_what_takes_longer_is_cut_with_a_reason() -> None:
         whole = asyncio.create_task(state.chat())
         stream = asyncio.create_task(state.chat(stream=True))
         await asyncio.sleep(0.5)
-        state.server.should_exit = True
+        state.server.stop()
         assert (await whole).status_code == 503
         assert (await whole).json()["error"]["code"] == "server_stopping"
         told = (await stream).text

@@ -21,7 +21,7 @@ class Admission:
 
     def __init__(self, settings: ServerSettings, slots: int) -> None:
         self._settings = settings
-        self._slots = slots
+        self.slots = slots
         self._limiter = anyio.CapacityLimiter(slots)
         self._inside = 0  # problems that run or wait
         self._of_key: Counter[str] = Counter()
@@ -36,6 +36,11 @@ class Admission:
     def waiting(self) -> int:
         """Problems that wait for their turn."""
         return self._limiter.statistics().tasks_waiting
+
+    @property
+    def empty(self) -> bool:
+        """Whether no request runs or waits."""
+        return not self._inside
 
     @asynccontextmanager
     async def entered(self, key: str, choices: int) -> AsyncGenerator[None]:
@@ -75,10 +80,10 @@ class Admission:
             self._usual_s += _WEIGHT_OF_LATEST * (took - self._usual_s)
 
     def _check(self, key: str, choices: int) -> None:
-        places = self._slots + self._settings.queue
+        places = self.slots + self._settings.queue
         if choices > places:  # it would never fit, so nobody should be told to try again
             raise Refused(
-                f"'n' is {choices}; this server has {places} places: {self._slots} problems run at once and "
+                f"'n' is {choices}; this server has {places} places: {self.slots} problems run at once and "
                 f"{self._settings.queue} may wait (settings 'server.concurrency' and 'server.queue')",
                 param="n",
                 code="invalid_value",
@@ -96,6 +101,6 @@ class Admission:
             )
 
     def _busy(self, message: str, code: str) -> Refused:
-        rounds = max(1.0, (self._inside + 1 - self._slots) / self._slots)
+        rounds = max(1.0, (self._inside + 1 - self.slots) / self.slots)
         seconds = min(_LONGEST_RETRY_S, max(1, math.ceil(self._usual_s * rounds)))
         return Refused(message, status=429, code=code, headers={"Retry-After": str(seconds)})
