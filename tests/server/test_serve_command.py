@@ -146,7 +146,7 @@ async def test_a_signal_while_loading_ends_it_well(template: Path, wanted: signa
         assert (await until_loading(process))["version"] == VERSION
         await asyncio.sleep(0.3)
         process.send_signal(wanted)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             _, told = await process.communicate()
             await fake.client_left.wait()
         assert process.returncode == 0
@@ -165,7 +165,7 @@ async def test_nobody_is_let_in_before_the_models_are_there(template: Path) -> N
 
 async def test_keys_that_cannot_be_used_end_it_before_it_loads(template: Path, bad_key_file: Path) -> None:
     async with loading(template, "--api-keys-file", str(bad_key_file)) as (process, _):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             _, told = await process.communicate()
         assert process.returncode == 2
         assert b"at least 8 ASCII characters" in told
@@ -277,7 +277,7 @@ async def test_spans_are_sent_where_opentelemetry_is_told_to(template: Path) -> 
         assert (await client.post("/v1/chat/completions", json=asking())).status_code == 200
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-    assert paths == ["/v1/traces"]
+    assert set(paths) == {"/v1/traces"}  # on a slow machine in more than one part
 
 
 async def test_without_its_extra_the_command_says_what_to_install() -> None:

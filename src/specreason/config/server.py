@@ -63,12 +63,18 @@ class ServerSettings(Section):
         int, knob("Most thinking and answer tokens that one request may ask for.", unit="tokens", ge=1)
     ] = 32_768
     max_choices: Annotated[int, knob("Largest `n` of a request.", unit="choices", ge=1, le=128)] = 8
+    effort_minimal: Annotated[
+        int, knob("Thinking tokens of reasoning_effort minimal.", unit="tokens", ge=1)
+    ] = 256
     effort_low: Annotated[int, knob("Thinking tokens of reasoning_effort low.", unit="tokens", ge=1)] = 1024
     effort_medium: Annotated[
         int, knob("Thinking tokens of reasoning_effort medium.", unit="tokens", ge=1)
     ] = 4096
     effort_high: Annotated[int, knob("Thinking tokens of reasoning_effort high.", unit="tokens", ge=1)] = (
         16_384
+    )
+    effort_xhigh: Annotated[int, knob("Thinking tokens of reasoning_effort xhigh.", unit="tokens", ge=1)] = (
+        32_768
     )
     request_timeout: Annotated[
         float, knob("Longest time from the turn's start to the last token.", unit="seconds", gt=0)

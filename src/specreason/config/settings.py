@@ -120,7 +120,10 @@ class ReasoningSettings(_Section):
         int, _knob("The base model writes this many steps before the first draft.", unit="steps", ge=0)
     ] = 0
     token_budget: Annotated[
-        int, _knob("Thinking is closed after this many tokens (paper: 8192).", unit="tokens", ge=1)
+        int,
+        _knob(
+            "Thinking is closed after this many tokens (paper: 8192); 0 answers at once.", unit="tokens", ge=0
+        ),
     ] = 8192
     budget_counts: Annotated[
         Literal["kept", "generated"],

@@ -75,6 +75,8 @@ class Loop:
             )
             for role, engine in run.engines.items()
         }
+        if self._left() <= 0:  # who asked for no thinking gets none
+            self._ended = self._budget.limited_by
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Think, then answer. Raises EngineError after a `Failed` event if the run cannot go on."""

@@ -9,7 +9,7 @@ from specreason.engines.protocol import Engine, Message
 from specreason.reasoning.chain import Role
 from specreason.reasoning.terms import Terms
 from specreason.server.errors import Refused
-from specreason.server.wire import ChatRequest, InputMessage, Knobs
+from specreason.server.wire import ChatRequest, Effort, InputMessage, Knobs
 
 PAIR = "specreason"
 # Knobs whose name in the settings differs, and those that are not settings of the method.
@@ -113,12 +113,23 @@ def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings
         if knobs.token_budget > limits.max_tokens:
             raise _too_many("specreason.token_budget", knobs.token_budget, limits)
     elif body.reasoning_effort is not None:
-        budgets = {"low": limits.effort_low, "medium": limits.effort_medium, "high": limits.effort_high}
-        changes["token_budget"] = min(budgets[body.reasoning_effort], limits.max_tokens)
+        changes["token_budget"] = min(_effort(body.reasoning_effort, limits), limits.max_tokens)
     # Who sets a total means it: the usual length of an answer does not come before it.
     if total := body.max_completion_tokens or body.max_tokens:
         changes.setdefault("answer_tokens", total)
     return settings.reasoning.model_copy(update=changes)
+
+
+def _effort(level: Effort, limits: ServerSettings) -> int:
+    budgets: Mapping[Effort, int] = {
+        "none": 0,
+        "minimal": limits.effort_minimal,
+        "low": limits.effort_low,
+        "medium": limits.effort_medium,
+        "high": limits.effort_high,
+        "xhigh": limits.effort_xhigh,
+    }
+    return budgets[level]
 
 
 def _sampling(body: ChatRequest, default: SamplingSettings) -> SamplingSettings:

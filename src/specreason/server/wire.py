@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from specreason.config import Scheme
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+
 _NEUTRAL = "Only the value that asks for nothing is taken; anything else is refused."
 
 
@@ -80,7 +82,8 @@ class Knobs(Strict):
         None
     )
     token_budget: Annotated[
-        int | None, Field(ge=1, description="Thinking tokens; not together with `reasoning_effort`.")
+        int | None,
+        Field(ge=0, description="Thinking tokens, 0 for none; not together with `reasoning_effort`."),
     ] = None
     budget_counts: Annotated[
         Literal["kept", "generated"] | None, Field(description="Whether discarded drafts count too.")
@@ -128,7 +131,7 @@ class ChatRequest(Strict):
         None
     )
     reasoning_effort: Annotated[
-        Literal["low", "medium", "high"] | None, Field(description="Stands for a thinking budget.")
+        Effort | None, Field(description="Stands for a thinking budget; `none` answers at once.")
     ] = None
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
     top_p: Annotated[float | None, Field(gt=0, le=1)] = None
