@@ -147,7 +147,7 @@ async def test_a_thinking_budget_closes_thinking(state: Served) -> None:
 
 
 async def test_the_effort_stands_for_a_thinking_budget() -> None:
-    budgets = {"effort_minimal": 1, "effort_low": 6, "effort_medium": 11, "effort_high": 14}
+    budgets: Json = {"effort_minimal": 1, "effort_low": 6, "effort_medium": 11, "effort_high": 14}
     async with served(**budgets, effort_xhigh=1000) as state:
         thought: list[int] = []
         for level in ("none", "minimal", "low", "medium", "high", "xhigh"):

@@ -17,7 +17,7 @@ from specreason.errors import SpecReasonError
 from specreason.server.admission import Admission
 from specreason.server.auth import Keys
 from specreason.server.chat import router as chat
-from specreason.server.errors import from_status
+from specreason.server.errors import from_http
 from specreason.server.metrics import Metrics
 from specreason.server.middleware import RequestMiddleware, error_response, our_error
 from specreason.server.openapi import document
@@ -47,6 +47,7 @@ def build(state: ServerState) -> ASGIApp:
         version=version("specreason"),
         description="Speculative reasoning behind the OpenAI chat API.",
         redoc_url=None,
+        redirect_slashes=False,  # a redirect has no body of ours, and clients lose theirs on the way
         telemetry=_NO_TELEMETRY,
         exception_handlers={
             SpecReasonError: our_error,
@@ -100,6 +101,6 @@ def furnished(session: SpecReason, shutdown: Shutdown, tracer: Tracer, keys: Key
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    told = from_status(error.status_code, error.detail, error.headers)
-    record_of(request).outcome = told.body.error.code or "error"
+    told = from_http(request.method, request.url.path, error)
+    record_of(request).outcome = told.body.error.code
     return error_response(told)
