@@ -25,7 +25,7 @@ from specreason.engines.protocol import Generation, Meter, NextToken, Piece, Pro
 from specreason.engines.scripted import ScriptedEngine, words
 from specreason.reasoning.chain import Role
 from specreason.server.logs import configure
-from specreason.server.run import address, listening, opened, settle
+from specreason.server.run import address, bound, opened, settle
 
 PACE_S = 0.03  # seconds a token; a score takes as long
 DRAFTS = ("Two and two is 4.\n\n", "Twice that is 9.\n\n", "Half of it is 4.\n\n", "That is all.\n</think>")
@@ -113,7 +113,7 @@ async def serve(streams: int) -> None:
         server=ServerSettings(port=0, concurrency=streams, queue=streams, log_level="warning")
     )
     configure(settings.server)
-    with listening(settings.server) as door:
+    with bound(settings.server) as door:
         async with opened(settings, pair) as server:
             settle()
             serving = asyncio.create_task(server.serve([door]))

@@ -31,6 +31,7 @@ MAY_BLOCK = [
     # Asked once a load: which CPUs are hyper-threads.
     ("specreason/engines/embedded.py", {"physical_cores"}),
     # Keys, and the files of /docs, are looked at once, before anyone is served.
+    ("specreason/server/auth.py", {"load_keys"}),
     ("specreason/server/app.py", {"build"}),
     # /proc is no disk: the process tells its own memory and CPU time.
     ("prometheus_client/process_collector.py", {"collect"}),

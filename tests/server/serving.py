@@ -14,7 +14,7 @@ from specreason import ServerSettings, Settings
 from specreason.engines.protocol import Engine
 from specreason.engines.scripted import ScriptedEngine
 from specreason.reasoning.chain import Role
-from specreason.server.run import Server, address, listening, opened
+from specreason.server.run import Server, address, bound, opened
 
 Json = dict[str, Any]
 Pair = Mapping[Role, Engine]
@@ -88,7 +88,7 @@ async def serving(
     settings: Settings, engines: Pair | None, tracer: Tracer | None = None
 ) -> AsyncGenerator[Served]:
     async with AsyncExitStack() as stack:
-        door = stack.enter_context(listening(settings.server))
+        door = stack.enter_context(bound(settings.server))
         server = await stack.enter_async_context(opened(settings, engines, tracer))
         url = address(door)
         client = await stack.enter_async_context(

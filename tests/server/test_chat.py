@@ -144,10 +144,39 @@ async def test_a_thinking_budget_closes_thinking(state: Served) -> None:
         assert reply["specreason"]["choices"][0]["ended"] == "budget"
         assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] == 6
         assert reply["usage"]["completion_tokens"] <= 9
-    async with served(effort_low=6, effort_medium=11, effort_high=1000) as other:
-        for level, ended in (("low", "budget"), ("medium", "budget"), ("high", "closed")):
-            reply = await whole(other, reasoning_effort=level)
-            assert reply["specreason"]["choices"][0]["ended"] == ended
+
+
+async def test_the_effort_stands_for_a_thinking_budget() -> None:
+    budgets: Json = {"effort_minimal": 1, "effort_low": 6, "effort_medium": 11, "effort_high": 14}
+    async with served(**budgets, effort_xhigh=1000) as state:
+        thought: list[int] = []
+        for level in ("none", "minimal", "low", "medium", "high", "xhigh"):
+            reply = await whole(state, reasoning_effort=level)
+            thought.append(reply["usage"]["completion_tokens_details"]["reasoning_tokens"])
+            ended = reply["specreason"]["choices"][0]["ended"]
+            assert ended == ("closed" if level == "xhigh" else "budget")
+        assert thought == [0, 1, 6, 11, 14, 16]
+
+
+@pytest.mark.parametrize("body", [{"reasoning_effort": "none"}, {"specreason": {"token_budget": 0}}])
+async def test_without_a_thinking_budget_the_answer_comes_at_once(body: Json) -> None:
+    engines = pair()
+    async with served(engines) as state:
+        reply = await whole(state, **body)
+        message = reply["choices"][0]["message"]
+        assert (message["content"], message["reasoning"]) == (ANSWER, "")
+        assert reply["choices"][0]["finish_reason"] == "stop"
+        assert reply["usage"]["completion_tokens"] == 3
+    assert engines["small"].calls == []
+    assert len(engines["base"].calls) == 1
+    assert engines["base"].calls[0].prompt.text.endswith("<think>\n</think>\n\n")
+
+
+async def test_an_instruct_model_without_a_thinking_budget_states_its_answer() -> None:
+    async with served(pair(base(("8}.\n\n",), thinking=False))) as state:
+        reply = await whole(state, model="scripted-base", reasoning_effort="none")
+        message = reply["choices"][0]["message"]
+        assert (message["content"], message["reasoning"]) == ("Final answer: \\boxed{8}.", "")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +238,16 @@ async def test_an_instruct_model_answers_from_its_chain() -> None:
         assert message["content"] == "So \\boxed{4}."
         assert message["reasoning"] == "".join(steps)
         assert reply["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_an_answer_that_a_stop_text_leaves_nothing_of_has_stopped() -> None:
+    steps = ("Two and two is 4.\n\n", "8}.\n\n")
+    async with served(pair(base(steps, thinking=False))) as state:
+        budget = {"token_budget": 6}
+        for stop, content in (("Final", None), ("boxed{8", "Final answer: \\")):
+            reply = await whole(state, model="scripted-base", stop=stop, specreason=budget)
+            choice = reply["choices"][0]
+            assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", content)
 
 
 async def test_headers_tell_the_request_and_whose_time_it_was(state: Served) -> None:

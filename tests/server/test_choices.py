@@ -106,7 +106,8 @@ async def test_a_line_a_request_and_no_text_unless_asked_for(
                 headers={"Authorization": "Bearer key-of-the-first", "X-Request-Id": "request-7"},
             )
     lines = [record for record in caplog.records if record.name == "specreason.server"]
-    said: list[Any] = [record.msg for record in lines if record.levelno == logging.INFO]
+    told: list[Any] = [record.msg for record in lines if record.levelno == logging.INFO]
+    said = [line for line in told if line["event"] == "request"]
     assert len(said) == 3
     first = said[0]
     assert first["request_id"] == "request-7"

@@ -40,7 +40,8 @@ async def refused(state: Served, status: int = 400, **body: Any) -> Json:
         ({"max_tokens": 1001}, "max_tokens"),
         ({"max_completion_tokens": 1001}, "max_completion_tokens"),
         ({"max_completion_tokens": 5, "max_tokens": 6}, "max_tokens"),
-        ({"reasoning_effort": "none"}, "reasoning_effort"),
+        ({"reasoning_effort": "most"}, "reasoning_effort"),
+        ({"reasoning_effort": "none", "specreason": {"token_budget": 9}}, "specreason.token_budget"),
         ({"reasoning_effort": "low", "specreason": {"token_budget": 9}}, "specreason.token_budget"),
         ({"specreason": {"token_budget": 1001}}, "specreason.token_budget"),
         ({"specreason": {"threshold": 11}}, "specreason.threshold"),
@@ -78,6 +79,61 @@ async def test_a_field_that_cannot_be_honoured_is_named(state: Served, body: Jso
 async def test_a_misspelt_field_gets_a_hint(state: Served) -> None:
     assert "did you mean 'temperature'?" in (await refused(state, temprature=1))["message"]
     assert "did you mean 'threshold'?" in (await refused(state, specreason={"treshold": 1}))["message"]
+
+
+SAID: list[tuple[Json, str]] = [
+    ({"foo": 1}, "unknown field 'foo'; this API has no such field (docs/api.md)"),
+    ({"tool": []}, "unknown field 'tool'; this API has no such field (docs/api.md)"),  # not: 'tools'
+    ({"threshold": 5}, "unknown field 'threshold'; did you mean 'specreason.threshold'?"),
+    (
+        {"specreason": {"temperature": 1}},
+        "unknown field 'specreason.temperature'; did you mean 'temperature', outside of 'specreason'?",
+    ),
+    ({"stop": ["a"] * 5}, "'stop' is a list of 5; it must have at most 4 entries"),
+    ({"stop": 5}, "'stop' is 5; it must be a text or a list of at most 4 texts"),
+    ({"stop": ["a", 5]}, "'stop.1' is 5; it must be a text"),
+    ({"stream": "yes"}, "'stream' is \"yes\"; it must be true or false"),
+    (
+        {"specreason": {"include_steps": "yes"}},
+        "'specreason.include_steps' is \"yes\"; it must be true or false",
+    ),
+    ({"temperature": "0.5"}, "'temperature' is \"0.5\"; it must be a number"),
+    ({"temperature": 3}, "'temperature' is 3; it must be at most 2"),
+    ({"seed": 2**32}, "'seed' is 4294967296; it must be at most 4294967295"),
+    ({"n": 1.5}, "'n' is 1.5; it must be a whole number"),
+    ({"user": 5}, "'user' is 5; it must be a text"),
+    (
+        {"specreason": {"judge_prompt": "most"}},
+        "'specreason.judge_prompt' is \"most\"; it must be 'auto', 'paper' or 'inline'",
+    ),
+    ({"messages": "x" * 200}, "'messages' is a long text; it must be a list"),
+    (
+        {"messages": [{"role": "user", "content": {}}]},
+        "'messages.0.content' is an object; it must be a text or a list of text parts",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), SAID)
+async def test_a_refusal_names_field_value_and_what_is_right(state: Served, body: Json, said: str) -> None:
+    assert (await refused(state, **body))["message"] == said
+
+
+async def test_a_whole_number_may_be_written_with_a_point(state: Served) -> None:
+    assert (await state.chat(max_tokens=100.0, seed=3.0)).status_code == 200
+
+
+async def test_a_code_says_of_every_refusal_what_kind_it_is(state: Served) -> None:
+    refusals: list[tuple[Json, str]] = [
+        ({"reasoning_effort": "low", "specreason": {"token_budget": 9}}, "conflicting_fields"),
+        ({"max_completion_tokens": 5, "max_tokens": 6}, "conflicting_fields"),
+        ({"stream_options": {}}, "conflicting_fields"),
+        ({"model": "scripted-base", "specreason": {"scheme": "small"}}, "conflicting_fields"),
+        ({"n": 5}, "invalid_value"),
+        ({"messages": [{"role": "user"}]}, "missing_field"),
+    ]
+    for body, code in refusals:
+        assert (await refused(state, **body))["code"] == code
 
 
 async def test_neutral_values_of_unsupported_fields_are_let_in(state: Served) -> None:
@@ -137,6 +193,32 @@ async def test_unknown_paths_and_methods_have_the_same_shape(state: Served) -> N
     ):
         assert reply.status_code in {404, 405}
         ErrorReply.model_validate(reply.json())
+
+
+async def test_what_is_not_there_is_named(state: Served) -> None:
+    for method, path, status, said in (
+        ("GET", "/v1/embeddings", 404, "there is no GET /v1/embeddings here; GET /docs lists what there is"),
+        (
+            "POST",
+            "/v1/chat/completions/",
+            404,
+            "there is no POST /v1/chat/completions/ here; did you mean /v1/chat/completions?",
+        ),
+        (
+            "GET",
+            "/v1/chat/completions",
+            405,
+            "there is no GET /v1/chat/completions here; the path takes POST",
+        ),
+    ):
+        reply = await state.client.request(method, path)
+        assert (reply.status_code, reply.json()["error"]["message"]) == (status, said)
+
+
+async def test_load_balancers_may_ask_without_reading(state: Served) -> None:
+    for path in ("/health", "/ready", "/version"):
+        reply = await state.client.head(path)
+        assert (reply.status_code, reply.content) == (200, b"")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,21 @@ async def test_four_times_what_fits_gets_answers_or_429_and_nobody_hangs() -> No
         assert await running(state) == 0
 
 
+async def test_each_choice_needs_a_place() -> None:
+    async with served(pair(delay_s=0.01), concurrency=1, queue=2) as state:
+        never = await state.chat(n=4)
+        assert (never.status_code, never.json()["error"]["param"]) == (400, "n")
+        assert "has 3 places" in never.json()["error"]["message"]
+        fits = asyncio.create_task(state.chat(n=2))
+        await asyncio.sleep(0.05)
+        too_many = await state.chat(n=2, stream=True)
+        assert (too_many.status_code, too_many.json()["error"]["code"]) == (429, "queue_full")
+        assert "retry-after" in too_many.headers
+        assert (await state.chat(n=1)).status_code == 200
+        assert (await fits).status_code == 200
+        assert (await state.chat(n=3)).status_code == 200
+
+
 async def test_one_at_a_time_in_order_of_arrival() -> None:
     async with served(pair(delay_s=0.002), concurrency=1) as state:
         finished: list[int] = []
@@ -201,8 +216,34 @@ async def test_what_runs_may_finish_when_the_server_stops() -> None:
     async with served(pair(delay_s=0.02), shutdown_deadline=5) as state:
         asked = asyncio.create_task(state.chat())
         await asyncio.sleep(0.1)
-        state.server.should_exit = True
+        state.server.stop()
         assert (await asked).status_code == 200
+        await asyncio.sleep(0.3)
+        with pytest.raises(httpx2.ConnectError):
+            await state.client.get("/health")
+
+
+async def test_a_server_that_stops_says_so_until_nothing_runs_any_more() -> None:
+    async with served(pair(delay_s=0.03), shutdown_deadline=10) as state:
+        asked = asyncio.create_task(state.chat())
+        await asyncio.sleep(0.1)
+        state.server.stop()
+        await asyncio.sleep(0.3)
+        async with httpx2.AsyncClient(base_url=state.url, trust_env=False) as balancer:  # a new connection
+            ready = await balancer.get("/ready")
+            assert (ready.status_code, ready.json()["status"], ready.json()["running"]) == (
+                503,
+                "stopping",
+                1,
+            )
+            assert (await balancer.get("/health")).status_code == 200
+            for stream in (False, True):
+                refused = await balancer.post(PATH, json=asking(stream=stream))
+                assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_stopping")
+                assert int(refused.headers["retry-after"]) > 0
+        assert not asked.done()
+        assert (await asked).status_code == 200
+        await asyncio.sleep(0.3)
         with pytest.raises(httpx2.ConnectError):
             await state.client.get("/health")
 
@@ -213,7 +254,7 @@ async def test_what_takes_longer_is_cut_with_a_reason() -> None:
         whole = asyncio.create_task(state.chat())
         stream = asyncio.create_task(state.chat(stream=True))
         await asyncio.sleep(0.5)
-        state.server.should_exit = True
+        state.server.stop()
         assert (await whole).status_code == 503
         assert (await whole).json()["error"]["code"] == "server_stopping"
         told = (await stream).text

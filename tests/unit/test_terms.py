@@ -102,6 +102,34 @@ async def test_an_answer_ends_at_a_stop_text_and_so_does_the_call() -> None:
     assert (call.phase, call.finish) == ("answer", "cancelled")
 
 
+@pytest.mark.parametrize(
+    ("stop", "left", "calls"),
+    [
+        ("nothing of it", "Final answer: \\boxed{8}.", 1),
+        ("{9", "Final answer: \\boxed{8}.", 1),
+        ("boxed{8", "Final answer: \\", 1),
+        (" answer", "Final", 0),
+        ("Final", "", 0),
+    ],
+)
+async def test_the_opener_that_we_write_ends_at_a_stop_text_too(stop: str, left: str, calls: int) -> None:
+    steps = ("Two and two is 4.\n\n", "8}. And so on.\n\n")
+    writer = ScriptedEngine("base", steps=steps, thinking=False)
+    events = await told(Terms(stop=(stop,)), writer, scheme="base", token_budget=6)
+    assert answer(events) == left
+    assert [event.phase for event in events if isinstance(event, CallEnded)].count("answer") == calls
+
+
+async def test_an_opener_half_told_is_gone_on_with_whole() -> None:
+    steps = ("Two and two is 4.\n\n", "8}. And so on.\n\n")
+    writer = ScriptedEngine("base", steps=steps, thinking=False, failures={1: GONE})
+    terms = Terms(stop=("{9",), resume_within=5)
+    events = await told(terms, writer, scheme="base", token_budget=6)
+    assert [event for event in events if isinstance(event, Interrupted)]
+    assert answer(events) == "Final answer: \\boxed{8}."
+    assert writer.calls[-1].prompt.text.endswith("\\boxed{")
+
+
 # ---------------------------------------------------------------- tokens in all
 
 

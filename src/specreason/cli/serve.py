@@ -19,6 +19,10 @@ def serve(
     pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8080).")] = None,
+    api_keys_file: Annotated[
+        Path | None, typer.Option(help="File of the keys that clients may use, one a line.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Problems solved at once.")] = None,
     log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
@@ -27,6 +31,8 @@ def serve(
         "pair": pair,
         "server.host": host,
         "server.port": port,
+        "server.api_keys_file": api_keys_file,
+        "server.concurrency": concurrency,
         "server.log_format": log_format,
         "server.log_level": log_level,
     }

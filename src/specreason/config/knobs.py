@@ -14,6 +14,7 @@ Unit = Literal[
     "threads",
     "layers",
     "requests",
+    "problems",
     "bytes",
     "choices",
     "drafts",

@@ -38,13 +38,18 @@ class ServerSettings(Section):
         int | None,
         knob(
             "Problems solved at once; unset takes `parallel` of the embedded models, 64 where there is none.",
-            unit="requests",
+            unit="problems",
             ge=1,
         ),
     ] = None
     queue: Annotated[
         int,
-        knob("Requests that may wait for their turn; those beyond are answered 429.", unit="requests", ge=0),
+        knob(
+            "Problems that may wait for their turn, each choice of a request counted; what finds no place is "
+            "answered 429.",
+            unit="problems",
+            ge=0,
+        ),
     ] = 64
     queue_timeout: Annotated[
         float, knob("Longest wait for a turn; after it the answer is 429.", unit="seconds", gt=0)
@@ -58,12 +63,18 @@ class ServerSettings(Section):
         int, knob("Most thinking and answer tokens that one request may ask for.", unit="tokens", ge=1)
     ] = 32_768
     max_choices: Annotated[int, knob("Largest `n` of a request.", unit="choices", ge=1, le=128)] = 8
+    effort_minimal: Annotated[
+        int, knob("Thinking tokens of reasoning_effort minimal.", unit="tokens", ge=1)
+    ] = 256
     effort_low: Annotated[int, knob("Thinking tokens of reasoning_effort low.", unit="tokens", ge=1)] = 1024
     effort_medium: Annotated[
         int, knob("Thinking tokens of reasoning_effort medium.", unit="tokens", ge=1)
     ] = 4096
     effort_high: Annotated[int, knob("Thinking tokens of reasoning_effort high.", unit="tokens", ge=1)] = (
         16_384
+    )
+    effort_xhigh: Annotated[int, knob("Thinking tokens of reasoning_effort xhigh.", unit="tokens", ge=1)] = (
+        32_768
     )
     request_timeout: Annotated[
         float, knob("Longest time from the turn's start to the last token.", unit="seconds", gt=0)

@@ -146,7 +146,10 @@ class ReasoningSettings(_Section):
         _knob("The base model begins its own step while a draft is written and judged; one is cancelled."),
     ] = False
     token_budget: Annotated[
-        int, _knob("Thinking is closed after this many tokens (paper: 8192).", unit="tokens", ge=1)
+        int,
+        _knob(
+            "Thinking is closed after this many tokens (paper: 8192); 0 answers at once.", unit="tokens", ge=0
+        ),
     ] = 8192
     budget_counts: Annotated[
         Literal["kept", "generated"],

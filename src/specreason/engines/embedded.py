@@ -29,12 +29,23 @@ async def load(name: str, weights: Path, model: str, settings: EngineSettings) -
     loaded.
     """
     key = secrets.token_urlsafe(16)
-    server = [await asyncio.to_thread(_start, name, weights, model, key, settings)]
-    url = str(server[0].listening_address)
+    server: list[Any] = []
 
     async def unload() -> None:
         # Dropping the last reference stops the server, which waits for its threads.
         await asyncio.to_thread(server.clear)
+
+    loading = asyncio.create_task(asyncio.to_thread(_start, name, weights, model, key, settings))
+    try:
+        server.append(await asyncio.shield(loading))
+    except asyncio.CancelledError:
+        # Loading cannot be broken off. Its end is waited for, or a model would run on that nobody holds.
+        await asyncio.wait({loading})
+        if not loading.cancelled() and loading.exception() is None:
+            server.append(loading.result())
+            await unload()
+        raise
+    url = str(server[0].listening_address)
 
     try:
         remote = settings.model_copy(

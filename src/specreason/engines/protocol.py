@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
 
+from specreason.engines.waiting import waiting
+
 Finish = Literal["stop", "length", "cancelled"]
 Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
@@ -110,7 +112,8 @@ class Generation:
     async def __anext__(self) -> Piece:
         asked = time.perf_counter()
         try:
-            return await anext(self._pieces)
+            with waiting():
+                return await anext(self._pieces)
         finally:
             self.waited_s += time.perf_counter() - asked
 
@@ -127,7 +130,8 @@ class Generation:
     async def aclose(self) -> None:
         """Stop the call if it is open. Safe to call twice."""
         asked = time.perf_counter()
-        await self._pieces.aclose()
+        with waiting():
+            await self._pieces.aclose()
         self.waited_s += time.perf_counter() - asked
         if self._meter.finish is None:
             self._meter.finish = "cancelled"

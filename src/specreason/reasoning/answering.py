@@ -46,12 +46,17 @@ class Answer:
     async def _written(self, role: Role, chain: Chain, room: int) -> AsyncGenerator[str, None]:
         turn, engine, run = self._run.turns[role], self._run.engines[role], self._run
         cue = "" if turn.thinking else ANSWER_CUE
-        prompt = await _answer_prompt(engine, turn, role, chain, self.text or cue)
+        # Of the cue there may be less told than written: its end is held back if it may begin a stop text.
+        begun = max(self.text, cue, key=len)
+        cut = AnswerCut(run.terms.stop)
+        if (told := cut.take(begun.removeprefix(self.text))) or cut.reached:
+            yield told
+        if cut.reached:
+            return
+        prompt = await _answer_prompt(engine, turn, role, chain, begun)
         limit = min(room, _CUED_ANSWER_TOKENS) if cue else room
         call = engine.generate(prompt, sampling=run.sampling, max_tokens=limit, session=run.session)
-        text, cut = self.text or cue, AnswerCut(run.terms.stop)
-        if cue and not self.text:
-            yield cue
+        text = begun
         try:
             async with aclosing(_without_tags(call)) as pieces:
                 async for piece in pieces:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
+from specreason.engines.waiting import waiting
 from specreason.errors import EngineError
 from specreason.reasoning.chain import Chain, Role
 from specreason.reasoning.plan import Plan
@@ -90,7 +91,8 @@ async def measured(
     run = thinking.run
     step, after = (None, None) if draft is None else (draft.step, draft.after)
     situation = Situation(chain, step, after, run.engines, run.session)
-    return known.plus(signal, await signal.measure(situation))
+    with waiting():
+        return known.plus(signal, await signal.measure(situation))
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:

@@ -4,6 +4,8 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from specreason.engines.waiting import waiting
+
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 
@@ -46,7 +48,8 @@ class Patience:
             self._until = now + self._seconds
         if now >= self._until:
             return False
-        await asyncio.sleep(min(self._pause, self._until - now))
+        with waiting():
+            await asyncio.sleep(min(self._pause, self._until - now))
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
         return True
 

@@ -37,6 +37,8 @@ class Thinking:
         self._budget = thinking_budget(
             run.settings, run.engines, run.turns, run.judge_tokens, run.terms.max_tokens
         )
+        if self.left(self.chain) <= 0:  # who asked for no thinking gets none
+            self.ended = self.out_of
         most = run.planner.most
         self.drafters = (
             [self._writer("small", number) for number in range(most.drafts)] if "small" in run.engines else []

@@ -45,7 +45,6 @@ class Account:
         self._closed_for_it = False
         self._judged = True
         self._interruptions = 0
-        self._engine_s = 0.0
         self._draft: StepDrafted | None = None
         self._score: StepScored | None = None
         self._rejection: str | None = None
@@ -70,7 +69,7 @@ class Account:
             case ThinkingEnded():
                 self._closed_for_it = event.reason in {"budget", "context"}
             case AnswerDelta():
-                self._answered = self._answered or bool(event.text)
+                self._answered = True  # also where a stop text left nothing of it
             case DrafterLost():
                 self._draft, self._score, self._rejection = None, None, None
             case Interrupted():
@@ -83,11 +82,6 @@ class Account:
     def result(self) -> Result:
         """The result so far."""
         return self._tally.result()
-
-    @property
-    def engine_s(self) -> float:
-        """Seconds waited for the engines, in the calls that are over."""
-        return self._engine_s
 
     @property
     def finish_reason(self) -> FinishReason:
@@ -169,10 +163,10 @@ class Account:
         return report
 
     def _call(self, event: CallEnded) -> None:
-        self._engine_s += event.seconds
         if event.phase == "draft":
             self._drafted += event.generated_tokens
         if event.phase == "answer":
+            self._answered = True
             self._answer_tokens += event.delivered_tokens
             self._cut = event.finish == "length"
         if self._cached is None and event.cached_tokens is not None and event.role in self._counted():

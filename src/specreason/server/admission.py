@@ -21,7 +21,7 @@ class Admission:
 
     def __init__(self, settings: ServerSettings, slots: int) -> None:
         self._settings = settings
-        self._slots = slots
+        self.slots = slots
         self._limiter = anyio.CapacityLimiter(slots)
         self._inside = 0  # problems that run or wait
         self._of_key: Counter[str] = Counter()
@@ -37,9 +37,17 @@ class Admission:
         """Problems that wait for their turn."""
         return self._limiter.statistics().tasks_waiting
 
+    @property
+    def empty(self) -> bool:
+        """Whether no request runs or waits."""
+        return not self._inside
+
     @asynccontextmanager
     async def entered(self, key: str, choices: int) -> AsyncGenerator[None]:
-        """A place in the queue for a request of `choices` problems. Raises Refused (429) if there is none."""
+        """Places for a request of `choices` problems.
+
+        Raises Refused: 429 if they are taken, 400 if there are not so many.
+        """
         self._check(key, choices)
         self._inside += choices
         self._of_key[key] += 1
@@ -72,20 +80,27 @@ class Admission:
             self._usual_s += _WEIGHT_OF_LATEST * (took - self._usual_s)
 
     def _check(self, key: str, choices: int) -> None:
+        places = self.slots + self._settings.queue
+        if choices > places:  # it would never fit, so nobody should be told to try again
+            raise Refused(
+                f"'n' is {choices}; this server has {places} places: {self.slots} problems run at once and "
+                f"{self._settings.queue} may wait (settings 'server.concurrency' and 'server.queue')",
+                param="n",
+                code="invalid_value",
+            )
         limit = self._settings.per_key
         if limit is not None and self._of_key[key] >= limit:
             raise self._busy(
                 f"this key has {limit} requests under way, its limit (setting 'server.per_key')", "key_limit"
             )
-        # A request with more choices than there are places is let in when it is alone.
-        if self._inside and self._inside + choices > self._slots + self._settings.queue:
+        if self._inside + choices > places:
             raise self._busy(
-                f"{self.running} problems run and {self._settings.queue} may wait (setting 'server.queue'); "
-                "try again later",
+                f"{self._inside} of {places} places are taken and this request needs {choices} (settings "
+                "'server.concurrency' and 'server.queue'); try again later",
                 "queue_full",
             )
 
     def _busy(self, message: str, code: str) -> Refused:
-        rounds = max(1.0, (self._inside + 1 - self._slots) / self._slots)
+        rounds = max(1.0, (self._inside + 1 - self.slots) / self.slots)
         seconds = min(_LONGEST_RETRY_S, max(1, math.ceil(self._usual_s * rounds)))
         return Refused(message, status=429, code=code, headers={"Retry-After": str(seconds)})

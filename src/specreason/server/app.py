@@ -15,9 +15,9 @@ from starlette.types import ASGIApp
 from specreason.config import Settings
 from specreason.errors import SpecReasonError
 from specreason.server.admission import Admission
-from specreason.server.auth import load_keys
+from specreason.server.auth import Keys
 from specreason.server.chat import router as chat
-from specreason.server.errors import from_status
+from specreason.server.errors import from_http
 from specreason.server.metrics import Metrics
 from specreason.server.middleware import RequestMiddleware, error_response, our_error
 from specreason.server.openapi import document
@@ -39,19 +39,15 @@ _NO_TELEMETRY: TelemetryConfig = {
 }
 
 
-def build(session: SpecReason, shutdown: Shutdown, tracer: Tracer) -> ASGIApp:
-    """The server as an ASGI application around a connected pair.
-
-    Raises ConfigError for keys that cannot be used.
-    """
-    settings = session.settings
-    keys = load_keys(settings.server)
-    state = _furnished(session, shutdown, tracer)
+def build(state: ServerState) -> ASGIApp:
+    """The server as an ASGI application around a connected pair."""
+    settings = state.settings
     app = FastAPIOffline(
         title="specreason",
         version=version("specreason"),
         description="Speculative reasoning behind the OpenAI chat API.",
         redoc_url=None,
+        redirect_slashes=False,  # a redirect has no body of ours, and clients lose theirs on the way
         telemetry=_NO_TELEMETRY,
         exception_handlers={
             SpecReasonError: our_error,
@@ -64,13 +60,13 @@ def build(session: SpecReason, shutdown: Shutdown, tracer: Tracer) -> ASGIApp:
     app.openapi = lambda: document(app, list(state.offers))
     app.include_router(chat)
     app.include_router(routes)
-    front = RequestMiddleware(app, keys, state.metrics, log_texts=settings.server.log_prompts)
-    if not settings.server.cors_origins:
+    front = RequestMiddleware(app, state.keys, state.metrics, log_texts=settings.log_prompts)
+    if not settings.cors_origins:
         return front
     # Outermost: browsers ask whether they may ask without showing a key.
     return CORSMiddleware(
         front,
-        allow_origins=settings.server.cors_origins,
+        allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type"],
         expose_headers=["x-request-id", "x-specreason-overhead-ms", "x-specreason-queue-ms"],
@@ -85,7 +81,8 @@ def slots_for(settings: Settings) -> int:
     return min(embedded, default=_UNBOUNDED_CONCURRENCY)
 
 
-def _furnished(session: SpecReason, shutdown: Shutdown, tracer: Tracer) -> ServerState:
+def furnished(session: SpecReason, shutdown: Shutdown, tracer: Tracer, keys: Keys) -> ServerState:
+    """What a server needs around a connected pair."""
     settings, metrics = session.settings, Metrics()
     admission = Admission(settings.server, slots_for(settings))
     metrics.gauge("running", "Problems being solved", lambda: admission.running)
@@ -97,12 +94,13 @@ def _furnished(session: SpecReason, shutdown: Shutdown, tracer: Tracer) -> Serve
         shutdown=shutdown,
         metrics=metrics,
         tracer=tracer,
+        keys=keys,
         created=int(time.time()),
     )
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    told = from_status(error.status_code, error.detail, error.headers)
-    record_of(request).outcome = told.body.error.code or "error"
+    told = from_http(request.method, request.url.path, error)
+    record_of(request).outcome = told.body.error.code
     return error_response(told)

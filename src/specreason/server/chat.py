@@ -11,7 +11,7 @@ from starlette.responses import Response
 from specreason.config import ServerSettings
 from specreason.engines.transport import call_headers
 from specreason.server.choices import Solving
-from specreason.server.errors import Refused, answered, from_validation
+from specreason.server.errors import Refused, answered
 from specreason.server.metrics import RequestMetrics
 from specreason.server.openapi import CHAT
 from specreason.server.record import record_of
@@ -20,6 +20,7 @@ from specreason.server.state import state_of
 from specreason.server.streaming import EventStream, Pace, while_connected
 from specreason.server.tracing import RequestTrace
 from specreason.server.translate import Translation, failure_frames
+from specreason.server.validation import refusal
 from specreason.server.wire import ChatRequest
 
 _LONGEST_USER = 200
@@ -48,7 +49,7 @@ async def chat(request: Request) -> Response:
         return Response(reply.model_dump_json(), media_type="application/json", headers=_times(solving))
 
     def failure(error: Exception) -> bytes:
-        record.outcome = answered(error).body.error.code or "error"
+        record.outcome = answered(error).body.error.code
         if record.outcome == "internal_error":
             _log.error("internal error", exc_info=error)
         return failure_frames(error)
@@ -72,8 +73,7 @@ async def _body(request: Request, limit: int) -> ChatRequest:
     try:
         return ChatRequest.model_validate_json(await _read(request, limit))
     except ValidationError as error:
-        told = from_validation(error.errors(include_url=False, include_input=False)).body.error
-        raise Refused(told.message, param=told.param, code=told.code) from None
+        raise refusal(error.errors(include_url=False)) from None
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from specreason.engines.waiting import Stretch, engine_time
 from specreason.reasoning.events import Event
 from specreason.server.account import Account
 from specreason.server.admission import Admission
@@ -36,7 +37,11 @@ class Told:
 
 
 class Solving:
-    """One request being solved. `began`: when it came in (time.perf_counter)."""
+    """One request being solved. `began`: when it came in (time.perf_counter).
+
+    Each moment of it belongs to one of three, however many choices there are: to the engines while at least
+    one choice waits for one; to the queue while no choice has a turn and one waits for it; else to us.
+    """
 
     def __init__(
         self,
@@ -50,12 +55,14 @@ class Solving:
     ) -> None:
         self.asked = asked
         self.accounts = [Account(index, include_steps=asked.include_steps) for index in range(asked.choices)]
-        self.queue_s = 0.0
         self._session = session
         self._admission = admission
         self._key = key
         self._watchers = watchers
         self._began = began
+        self._here = Stretch()  # some choice waits for its turn or has it
+        self._served = Stretch()  # some choice has its turn
+        self._engines = Stretch()
 
     @property
     def total_s(self) -> float:
@@ -63,16 +70,18 @@ class Solving:
         return time.perf_counter() - self._began
 
     @property
-    def overhead_s(self) -> float:
-        """Seconds that were ours: neither waiting for a turn nor for an engine.
+    def queue_s(self) -> float:
+        """Seconds in which the request waited for a turn, and none of its choices had one."""
+        return max(0.0, self._here.seconds - self._served.seconds)
 
-        With several choices at once: those of the longest.
-        """
-        engine_s = max((account.engine_s for account in self.accounts), default=0.0)
-        return max(0.0, self.total_s - self.queue_s - engine_s)
+    @property
+    def overhead_s(self) -> float:
+        """Seconds that were ours: neither in the queue nor waiting for an engine."""
+        return max(0.0, self.total_s - self.queue_s - self._engines.seconds)
 
     async def events(self) -> AsyncGenerator[Told, None]:
         """Everything that happens, from the queue to the last answer. Raises Refused, EngineError."""
+        engine_time.set(self._engines)
         async with self._admission.entered(self._key, len(self.accounts)):
             choices = [self._choice(account) for account in self.accounts]
             async with aclosing(merged(choices)) as all_told:
@@ -81,10 +90,10 @@ class Solving:
 
     async def _choice(self, account: Account) -> AsyncGenerator[Told, None]:
         asked = self.asked
-        waited = time.perf_counter()
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._here)
             await stack.enter_async_context(self._admission.turn())
-            self.queue_s = max(self.queue_s, time.perf_counter() - waited)
+            stack.enter_context(self._served)
             await stack.enter_async_context(asyncio.timeout(self._session.settings.server.request_timeout))
             stream = self._session.stream(
                 asked.messages,

@@ -46,7 +46,7 @@ class RequestMiddleware:
                 record.key = self._keys.holder(dict(scope["headers"]))
             await self._app(scope, receive, send)
         except Refused as refusal:
-            record.outcome = refusal.code or "refused"
+            record.outcome = refusal.code
             await error_response(answered(refusal))(scope, receive, send)
         except ClientGone:
             record.status, record.outcome = _CLOSED_BY_CLIENT, "client_gone"
@@ -123,5 +123,5 @@ def error_response(told: Answered) -> JSONResponse:
 async def our_error(request: Request, error: Exception) -> JSONResponse:
     """The exception handler of errors on purpose, and of bugs."""
     told = answered(error)
-    record_of(request).outcome = told.body.error.code or "error"
+    record_of(request).outcome = told.body.error.code
     return error_response(told)

@@ -197,7 +197,7 @@ class ErrorBody(Reply):
     message: str
     type: str
     param: str | None = None
-    code: str | None = None
+    code: str
 
 
 class ErrorReply(Reply):

@@ -9,7 +9,7 @@ from specreason.engines.protocol import Engine, Message
 from specreason.reasoning.chain import Role
 from specreason.reasoning.terms import Terms
 from specreason.server.errors import Refused
-from specreason.server.wire import ChatRequest, InputMessage, Knobs
+from specreason.server.wire import ChatRequest, Effort, InputMessage, Knobs
 
 PAIR = "specreason"
 # Knobs whose name in the settings differs, and those that are not settings of the method.
@@ -90,7 +90,9 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
 def _message(index: int, message: InputMessage) -> Message:
     content = message.content
     if content is None and message.role != "assistant":
-        raise Refused(f"a {message.role} message needs content", param=f"messages.{index}.content")
+        raise Refused(
+            f"a {message.role} message needs content", param=f"messages.{index}.content", code="missing_field"
+        )
     text = content if isinstance(content, str) else "".join(part.text for part in content or ())
     return {"role": "system" if message.role == "developer" else message.role, "content": text}
 
@@ -100,6 +102,7 @@ def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings
         raise Refused(
             f"model '{offer.name}' stands for scheme '{offer.scheme}'; model '{PAIR}' takes any",
             param="specreason.scheme",
+            code="conflicting_fields",
         )
     given = knobs.model_dump(exclude_none=True, exclude=_NOT_SETTINGS)
     changes: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in given.items()}
@@ -108,17 +111,30 @@ def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings
     if knobs.token_budget is not None:
         if body.reasoning_effort is not None:
             raise Refused(
-                "give reasoning_effort or specreason.token_budget, not both", param="specreason.token_budget"
+                "give reasoning_effort or specreason.token_budget, not both",
+                param="specreason.token_budget",
+                code="conflicting_fields",
             )
         if knobs.token_budget > limits.max_tokens:
             raise _too_many("specreason.token_budget", knobs.token_budget, limits)
     elif body.reasoning_effort is not None:
-        budgets = {"low": limits.effort_low, "medium": limits.effort_medium, "high": limits.effort_high}
-        changes["token_budget"] = min(budgets[body.reasoning_effort], limits.max_tokens)
+        changes["token_budget"] = min(_effort(body.reasoning_effort, limits), limits.max_tokens)
     # Who sets a total means it: the usual length of an answer does not come before it.
     if total := body.max_completion_tokens or body.max_tokens:
         changes.setdefault("answer_tokens", total)
     return settings.reasoning.model_copy(update=changes)
+
+
+def _effort(level: Effort, limits: ServerSettings) -> int:
+    budgets: Mapping[Effort, int] = {
+        "none": 0,
+        "minimal": limits.effort_minimal,
+        "low": limits.effort_low,
+        "medium": limits.effort_medium,
+        "high": limits.effort_high,
+        "xhigh": limits.effort_xhigh,
+    }
+    return budgets[level]
 
 
 def _sampling(body: ChatRequest, default: SamplingSettings) -> SamplingSettings:
@@ -130,7 +146,9 @@ def _total_tokens(body: ChatRequest, limits: ServerSettings) -> int:
     new, old = body.max_completion_tokens, body.max_tokens
     if new is not None and old is not None and new != old:
         raise Refused(
-            f"max_completion_tokens is {new} and max_tokens is {old}; give one of them", param="max_tokens"
+            f"max_completion_tokens is {new} and max_tokens is {old}; give one of them",
+            param="max_tokens",
+            code="conflicting_fields",
         )
     total = new if new is not None else old
     if total is not None and total > limits.max_tokens:
@@ -152,6 +170,7 @@ def _choices(body: ChatRequest, limits: ServerSettings) -> int:
         raise Refused(
             f"'n' is {wanted}; this server allows {limits.max_choices} (setting 'server.max_choices')",
             param="n",
+            code="invalid_value",
         )
     return wanted
 
@@ -160,7 +179,9 @@ def _include_usage(body: ChatRequest) -> bool:
     if body.stream_options is None:
         return False
     if not body.stream:
-        raise Refused("'stream_options' goes with stream: true", param="stream_options")
+        raise Refused(
+            "'stream_options' goes with stream: true", param="stream_options", code="conflicting_fields"
+        )
     return body.stream_options.include_usage
 
 

@@ -79,6 +79,11 @@ async def installed_version() -> Version:
     return Version(version=_VERSION)
 
 
+# Load balancers like to ask without wanting to read. Not in the document: it is what HTTP says of any GET.
+for _path, _told in (("/health", health), ("/ready", ready), ("/version", installed_version)):
+    router.add_api_route(_path, _told, methods=["HEAD"], include_in_schema=False)
+
+
 def _card(state: ServerState, offer: Offer) -> ModelCard:
     about = {"scheme": offer.scheme, "models": dict(offer.models)}
     return ModelCard(id=offer.name, created=state.created, specreason=about)

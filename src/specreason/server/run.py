@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
-import signal
+import os
 import socket
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
 
 import structlog
 import uvicorn
@@ -15,9 +16,11 @@ from specreason.config import ServerSettings, Settings
 from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
 from specreason.reasoning.chain import Role
-from specreason.server.app import build
+from specreason.server.app import build, furnished
+from specreason.server.auth import load_keys
 from specreason.server.logs import configure
-from specreason.server.shutdown import Shutdown
+from specreason.server.shutdown import Shutdown, signals
+from specreason.server.state import ServerState
 from specreason.server.tracing import configured_tracer
 from specreason.session import SpecReason
 
@@ -25,42 +28,47 @@ from specreason.session import SpecReason
 _GRACE_S = 5
 _ROLES: tuple[Role, ...] = ("base", "small")
 _BACKLOG = 2048
+_VERSION = version("specreason")
 _log = structlog.get_logger("specreason.server")
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which tells `shutdown` when it stops, and ends like any function when a signal ends it."""
+    """Uvicorn, which stops in two parts: it serves until nothing runs any more, then it closes its door.
 
-    def __init__(self, config: uvicorn.Config, shutdown: Shutdown, deadline_s: float) -> None:
+    In between those who ask are told that it stops, load balancers among them.
+    """
+
+    def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
         super().__init__(config)
-        self._shutdown = shutdown
-        self._deadline_s = deadline_s
+        self.state = state
+
+    def stop(self) -> None:
+        """Refuse what is new, let what runs finish until the deadline, then end. Asked twice: cut it."""
+        if self.state.shutdown.begun:
+            self.state.shutdown.cut.set()
+        else:
+            _log.info("stopping", running=self.state.admission.running, waiting=self.state.admission.waiting)
+            self._begin_shutdown()
+
+    async def on_tick(self, counter: int) -> bool:
+        """See uvicorn, which asks ten times a second."""
+        shutdown = self.state.shutdown
+        if shutdown.begun and (self.state.admission.empty or shutdown.cut.is_set()):
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
-        self._shutdown.begin(self._deadline_s)
+        self._begin_shutdown()
         await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Uvicorn would raise the signal again in the end, before the models are let go."""
-        loop = asyncio.get_running_loop()
-        caught: list[signal.Signals] = []
-        # Elsewhere than in the main thread, and on Windows, whoever runs us has to stop us.
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            for wanted in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(wanted, self._stop)
-                caught.append(wanted)
-        try:
-            yield
-        finally:
-            for wanted in caught:
-                loop.remove_signal_handler(wanted)
+        """Signals are the business of whoever runs us: they come while the models load, too."""
+        yield
 
-    def _stop(self) -> None:
-        if self.should_exit:  # asked twice: no more waiting
-            self._shutdown.cut.set()
-        self.should_exit = True
+    def _begin_shutdown(self) -> None:
+        self.state.shutdown.begin(self.state.settings.shutdown_deadline)
 
 
 @asynccontextmanager
@@ -71,36 +79,51 @@ async def opened(
 ) -> AsyncGenerator[Server]:
     """The server that `settings` describe, its models connected, ready for `serve(sockets)`.
 
-    `engines` and `tracer` use your own instead. Raises ConfigError, EngineError and ModelFileError.
+    `engines` and `tracer` use your own instead. Raises ConfigError, EngineError and ModelFileError; what
+    can be wrong without the models is found before they are loaded.
     """
-    shutdown = Shutdown()
-    async with SpecReason(settings, roles=_ROLES, engines=engines) as session:
-        limits = session.settings.server
+    keys = load_keys(settings.server)
+    tracer = tracer or configured_tracer()
+    session = SpecReason(settings, roles=_ROLES, engines=engines)
+    sections = {"base": session.settings.base, "small": session.settings.small}
+    named = {role: section.model for role, section in sections.items() if section.model}
+    _log.info("loading", version=_VERSION, **named)
+    async with session:
+        state = furnished(session, Shutdown(), tracer, keys)
         config = uvicorn.Config(
-            build(session, shutdown, tracer or configured_tracer()),
+            build(state),
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=int(limits.shutdown_deadline) + _GRACE_S,
+            timeout_graceful_shutdown=int(state.settings.shutdown_deadline) + _GRACE_S,
         )
-        yield Server(config, shutdown, limits.shutdown_deadline)
+        yield Server(config, state)
 
 
-def listening(settings: ServerSettings) -> socket.socket:
-    """A socket that listens where `settings` say. Raises ConfigError if that is not possible."""
-    try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
-            "change 'server.host' or 'server.port'"
-        ) from None
+def bound(settings: ServerSettings) -> socket.socket:
+    """A socket at the address that `settings` name. Nobody can connect before it listens.
+
+    Raises ConfigError if the address cannot be had.
+    """
+    with _named_failures(settings):
+        told = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, where = told[0]
+        door = socket.socket(family, kind, protocol)
+        try:
+            if os.name == "posix":  # else it would let two servers have one port
+                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            door.bind(where)
+        except OSError:
+            door.close()
+            raise
+        return door
 
 
 def address(of: socket.socket) -> str:
-    """The base URL of a server that listens on `of`."""
+    """The base URL of a server behind the socket."""
     host, port = of.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -121,9 +144,49 @@ def run(settings: Settings) -> None:
 
 
 async def _served(settings: Settings) -> None:
-    with listening(settings.server) as door:
-        async with opened(settings) as server:
-            settle()
-            _log.info("listening", address=address(door))
-            await server.serve([door])
-        _log.info("stopped")
+    loading = asyncio.current_task()
+    server: Server | None = None
+    broken_off = False
+
+    def stop() -> None:
+        nonlocal broken_off
+        if server is not None:
+            server.stop()
+        elif loading is not None and not broken_off:  # once: a second signal must not break off the end
+            broken_off = True
+            loading.cancel()
+
+    with signals(stop), bound(settings.server) as door:
+        try:
+            async with opened(settings) as server:
+                settle()
+                with _named_failures(settings.server):
+                    door.listen(_BACKLOG)
+                _log.info("ready", address=address(door), **_described(server.state))
+                await server.serve([door])
+        except asyncio.CancelledError:
+            if not broken_off:
+                raise
+    _log.info("stopped")
+
+
+def _described(state: ServerState) -> Mapping[str, object]:
+    return {
+        "version": _VERSION,
+        "models": list(state.offers),
+        "scheme": state.session.settings.reasoning.scheme,
+        "concurrency": state.admission.slots,
+        "queue": state.settings.queue,
+        "keys": len(state.keys),
+    }
+
+
+@contextmanager
+def _named_failures(settings: ServerSettings) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+            "change 'server.host' or 'server.port'"
+        ) from None

@@ -1,6 +1,9 @@
 """The end of the server: running requests may finish until a deadline, then they are cut."""
 
 import asyncio
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 from specreason.server.errors import Refused
 
@@ -29,3 +32,20 @@ def stopping() -> Refused:
     return Refused(
         "the server is stopping; try again", status=503, code="server_stopping", headers={"Retry-After": "5"}
     )
+
+
+@contextmanager
+def signals(stop: Callable[[], None]) -> Generator[None]:
+    """SIGINT and SIGTERM call `stop`, and do nothing else."""
+    loop = asyncio.get_running_loop()
+    caught: list[signal.Signals] = []
+    # Elsewhere than in the main thread, and on Windows, whoever runs us has to stop us.
+    with suppress(NotImplementedError, RuntimeError, ValueError):
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(wanted, stop)
+            caught.append(wanted)
+    try:
+        yield
+    finally:
+        for wanted in caught:
+            loop.remove_signal_handler(wanted)

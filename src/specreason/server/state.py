@@ -10,6 +10,7 @@ from specreason.config import ServerSettings
 from specreason.engines.protocol import Engine
 from specreason.reasoning.chain import Role
 from specreason.server.admission import Admission
+from specreason.server.auth import Keys
 from specreason.server.metrics import Metrics
 from specreason.server.request import Offer
 from specreason.server.shutdown import Shutdown
@@ -26,6 +27,7 @@ class ServerState:
     shutdown: Shutdown
     metrics: Metrics
     tracer: Tracer
+    keys: Keys
     created: int
 
     @property

@@ -5,19 +5,32 @@ A field that is not here is refused by name (`extra=forbid`), as are values that
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from specreason.config import Scheme
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 _NEUTRAL = "Only the value that asks for nothing is taken; anything else is refused."
 
 
 class Strict(BaseModel):
-    """An object of a request: unknown fields are errors, so that nothing is ignored in silence."""
+    """An object of a request: unknown fields are errors, so that nothing is ignored in silence.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    Nor is anything guessed: "yes" is no boolean, "5" is no number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
+def _whole(value: object) -> object:
+    # JSON knows one kind of number, and some languages write every one of them with a point.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+NotNegative = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1), BeforeValidator(_whole)]
 Nothing = Annotated[list[Any], Field(max_length=0)]
 NoTable = Annotated[dict[str, Any], Field(max_length=0)]
 StopText = Annotated[str, Field(min_length=1)]
@@ -76,19 +89,21 @@ class Knobs(Strict):
 
     scheme: Annotated[Scheme | None, Field(description="Only with the model `specreason`.")] = None
     threshold: Annotated[float | None, Field(ge=0, le=9, description="A draft stands at this score.")] = None
-    first_n_base_steps: Annotated[int | None, Field(ge=0, description="Steps by the base model first.")] = (
+    first_n_base_steps: Annotated[NotNegative | None, Field(description="Steps by the base model first.")] = (
         None
     )
     token_budget: Annotated[
-        int | None, Field(ge=1, description="Thinking tokens; not together with `reasoning_effort`.")
+        NotNegative | None,
+        Field(description="Thinking tokens, 0 for none; not together with `reasoning_effort`."),
     ] = None
     budget_counts: Annotated[
         Literal["kept", "generated"] | None, Field(description="Whether discarded drafts count too.")
     ] = None
     answer_tokens: Annotated[
-        int | None, Field(ge=1, description="Longest answer; if left out, `max_completion_tokens` bounds it.")
+        Positive | None,
+        Field(description="Longest answer; if left out, `max_completion_tokens` bounds it."),
     ] = None
-    max_step_tokens: Annotated[int | None, Field(ge=1, description="A step is cut here.")] = None
+    max_step_tokens: Annotated[Positive | None, Field(description="A step is cut here.")] = None
     end_on_answer: Annotated[
         bool | None, Field(description="A step that states the answer ends thinking.")
     ] = None
@@ -120,19 +135,20 @@ class ChatRequest(Strict):
     messages: Annotated[list[InputMessage], Field(min_length=1, description="They end with the user's turn.")]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: Annotated[int | None, Field(ge=1, description="Choices, each thought through on its own.")] = 1
+    n: Annotated[Positive | None, Field(description="Choices, each thought through on its own.")] = 1
     max_completion_tokens: Annotated[
-        int | None, Field(ge=1, description="Thinking and answer together; a quarter is kept for the answer.")
+        Positive | None,
+        Field(description="Thinking and answer together; a quarter is kept for the answer."),
     ] = None
-    max_tokens: Annotated[int | None, Field(ge=1, description="The old name of `max_completion_tokens`.")] = (
+    max_tokens: Annotated[Positive | None, Field(description="The old name of `max_completion_tokens`.")] = (
         None
     )
     reasoning_effort: Annotated[
-        Literal["low", "medium", "high"] | None, Field(description="Stands for a thinking budget.")
+        Effort | None, Field(description="Stands for a thinking budget; `none` answers at once.")
     ] = None
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
     top_p: Annotated[float | None, Field(gt=0, le=1)] = None
-    seed: Annotated[int | None, Field(ge=0, lt=2**32)] = None
+    seed: Seed | None = None
     stop: Annotated[
         StopText | Annotated[list[StopText], Field(max_length=4)] | None,
         Field(description="Up to 4 texts that end the answer; thinking pays no regard to them."),
