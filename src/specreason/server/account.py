@@ -45,8 +45,8 @@ class Account:
         self._closed_for_it = False
         self._judged = True
         self._interruptions = 0
-        self._draft: StepDrafted | None = None
-        self._score: StepScored | None = None
+        self._drafts: dict[int, StepDrafted] = {}
+        self._scores: dict[int, StepScored] = {}
         self._rejection: str | None = None
 
     def take(self, event: Event) -> StepReport | None:
@@ -57,9 +57,9 @@ class Account:
                 self._prompt_tokens = dict(event.prompt_tokens)
                 self._judged = event.scheme != "small"
             case StepDrafted():
-                self._draft, self._score, self._rejection = event, None, None
+                self._drafts[event.sample] = event
             case StepScored():
-                self._score = event
+                self._scores[event.sample] = event
             case StepRejected():
                 self._rejection = event.reason
             case StepAccepted():
@@ -71,7 +71,7 @@ class Account:
             case AnswerDelta():
                 self._answered = True  # also where a stop text left nothing of it
             case DrafterLost():
-                self._draft, self._score, self._rejection = None, None, None
+                self._forget()
             case Interrupted():
                 self._interruptions += 1
             case _:
@@ -143,24 +143,29 @@ class Account:
         )
 
     def _kept(self, event: StepAccepted) -> StepReport:
-        drafted, rejected = self._draft is not None, self._rejection is not None
-        accepted = drafted and not rejected and event.author == "small" and self._judged
+        rejected = self._rejection is not None
+        accepted = bool(self._drafts) and not rejected and event.author == "small" and self._judged
+        draft, score = self._drafts.get(event.sample), self._scores.get(event.sample)
         report = StepReport(
             index=event.index,
             text=event.text,
             author=event.author,
             verdict="accepted" if accepted else "rewritten" if rejected else "unjudged",
-            score=None if self._score is None else self._score.value,
+            score=None if score is None else score.value,
             rejection=self._rejection,
             tokens=event.tokens,
-            draft_s=None if self._draft is None else self._draft.seconds,
-            score_s=None if self._score is None else self._score.seconds,
+            draft_s=None if draft is None else draft.seconds,
+            score_s=None if score is None else score.seconds,
             write_s=event.seconds if event.author == "base" else None,
         )
-        self._draft, self._score, self._rejection = None, None, None
+        self._forget()
         if self._include_steps:
             self.steps.append(report)
         return report
+
+    def _forget(self) -> None:
+        """The step on the table is decided."""
+        self._drafts, self._scores, self._rejection = {}, {}, None
 
     def _call(self, event: CallEnded) -> None:
         if event.phase == "draft":

@@ -14,7 +14,7 @@ from specreason.server.wire import ChatRequest, Effort, InputMessage, Knobs
 PAIR = "specreason"
 # Knobs whose name in the settings differs, and those that are not settings of the method.
 _RENAMED = {"judge": "judge_method"}
-_NOT_SETTINGS = {"include_steps", "verifier", "lookahead"}
+_NOT_SETTINGS = {"include_steps", "verifier"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,8 +120,17 @@ class Knobs(Strict):
     verifier: Annotated[
         Literal["base"] | None, Field(description="Who verifies drafts; the base model is the only one yet.")
     ] = None
+    speculate: Annotated[
+        Literal["always", "auto"] | None, Field(description="auto drafts only where it pays.")
+    ] = None
     lookahead: Annotated[
-        Literal[0] | None, Field(description="Drafts written ahead of the verdict; 0 is the only value yet.")
+        int | None, Field(ge=0, le=16, description="Steps that the drafts run ahead of the verdict.")
+    ] = None
+    drafts_per_step: Annotated[
+        int | None, Field(ge=1, le=16, description="Drafts of each step; the best that stands is kept.")
+    ] = None
+    hedge: Annotated[
+        bool | None, Field(description="The base model begins its own step while a draft is judged.")
     ] = None
     include_steps: Annotated[
         bool, Field(description="Tell each step: text, author, score, verdict, timings.")
