@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from specreason.config import ServerSettings
 from specreason.errors import ConfigError
@@ -44,6 +44,7 @@ def load_keys(settings: ServerSettings) -> Keys:
     others and there is no key.
     """
     keys = [key.get_secret_value() for key in settings.api_keys]
+    _check(keys, "setting 'server.api_keys'")
     if settings.api_keys_file is not None:
         try:
             lines = settings.api_keys_file.read_text(encoding="utf-8").splitlines()
@@ -52,13 +53,11 @@ def load_keys(settings: ServerSettings) -> Keys:
                 f"setting 'server.api_keys_file': {settings.api_keys_file} cannot be read "
                 f"({type(error).__name__})"
             ) from None
-        keys += [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if not keys:
+        listed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not listed:
             raise ConfigError(f"setting 'server.api_keys_file': {settings.api_keys_file} holds no key")
-    if any(len(key) < _SHORTEST_KEY or not key.isascii() or " " in key for key in keys):
-        raise ConfigError(
-            f"setting 'server.api_keys': a key has at least {_SHORTEST_KEY} ASCII characters and no spaces"
-        )
+        _check(listed, f"setting 'server.api_keys_file': {settings.api_keys_file}")
+        keys += listed
     if not keys and not settings.allow_anonymous and not is_loopback(settings.host):
         raise ConfigError(
             f"setting 'server.host' is {settings.host!r}, which others can reach, and there is no API key; "
@@ -66,6 +65,15 @@ def load_keys(settings: ServerSettings) -> Keys:
             "front checks callers)"
         )
     return Keys(keys)
+
+
+def _check(keys: Sequence[str], where: str) -> None:
+    for number, key in enumerate(keys, start=1):
+        if len(key) < _SHORTEST_KEY or not key.isascii() or " " in key:
+            raise ConfigError(
+                f"{where}: key {number} of {len(keys)} cannot be used; a key has at least {_SHORTEST_KEY} "
+                "ASCII characters and no spaces"
+            )
 
 
 def is_loopback(host: str) -> bool:
