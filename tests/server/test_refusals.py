@@ -197,6 +197,7 @@ async def test_unknown_paths_and_methods_have_the_same_shape(state: Served) -> N
 
 async def test_what_is_not_there_is_named(state: Served) -> None:
     for method, path, status, said in (
+        ("GET", "/", 404, "there is no GET / here; GET /docs lists what there is"),
         ("GET", "/v1/embeddings", 404, "there is no GET /v1/embeddings here; GET /docs lists what there is"),
         (
             "POST",

@@ -83,7 +83,8 @@ def from_http(method: str, path: str, error: HTTPException) -> Answered:
     asked = f"{method} {path}"[:_LONGEST_PATH]
     message = error.detail
     if status == HTTPStatus.NOT_FOUND:
-        hint = f"did you mean {path.rstrip('/')}?" if path.endswith("/") else "GET /docs lists what there is"
+        bare = path.rstrip("/")
+        hint = f"did you mean {bare}?" if bare not in {"", path} else "GET /docs lists what there is"
         message = f"there is no {asked} here; {hint}"[: 2 * _LONGEST_PATH]
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         message = f"there is no {asked} here; the path takes {headers.get('Allow', 'other methods')}"
