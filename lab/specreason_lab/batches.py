@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import Problem, corrupted, fact, problems, reply
+from specreason_lab.problems import Problem, corrupted, fact, judged_fact, problems, reply
 from specreason_lab.tokenizer import TURN_END, encode, opened
 
 CHAIN = 0
@@ -97,7 +97,7 @@ class Maker:
 
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
         if rng.random() < self.drill:
-            return drill(self.tokenizer, rng)
+            return (drilled_judge if self.verdicts and rng.random() < 0.7 else drill)(self.tokenizer, rng)
         drawn: Sequence[tuple[int, str]] = ()
         if self.samples and self.verdicts and rng.random() < 0.6:
             problem, drawn = rng.choice(self.samples)
@@ -152,6 +152,20 @@ def drill(tokenizer: Tokenizer, rng: random.Random) -> _Row:
     equal = encode(tokenizer, " =")[0]
     targets = [after if at == equal else -100 for at, after in itertools.pairwise(ids)] + [-100]
     return _row(list(ids), targets, [False] * len(ids))
+
+
+def drilled_judge(tokenizer: Tokenizer, rng: random.Random) -> _Row:
+    """Calculations, right and wrong, with nothing around them but the judge's question.
+
+    Comparing what is stated with what one expects is learned here: in whole steps the signal is too thin.
+    """
+    judge, right, wrong = (encode(tokenizer, text)[0] for text in (INLINE_JUDGE, "9", "0"))
+    start = list(encode(tokenizer, fact(rng)))
+    row = _row(start, [-100] * len(start), [False] * len(start))
+    for _ in range(_FACTS):
+        text, good = judged_fact(rng)
+        hang(row, 0, [*encode(tokenizer, text), judge], right if good else wrong)
+    return row
 
 
 def _row(ids: list[int], targets: list[int], looked_up: list[bool]) -> _Row:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from specreason.models import cache
 from specreason_lab.agree import agreement
-from specreason_lab.export import export_gguf, export_hub_folder
+from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
 from specreason_lab.model import Llama, Shape
 from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
@@ -28,16 +29,16 @@ PLANS = {
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
-        tokens=28_000_000,
+        tokens=32_000_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
         shallow=3,
-        brief=0.43,
-        deepen=0.72,
-        judge=0.58,
-        decay=0.6,
-        drill=0.3,
+        brief=0.37,
+        deepen=0.63,
+        judge=0.51,
+        decay=0.7,
+        drill=0.2,
     ),
 }
 
@@ -66,3 +67,10 @@ def export(which: str, folder: Path, to: Path, tell: Callable[[str], object] = p
     same = asyncio.run(agreement(model, tokenizer, file))
     tell(f"{file}: {sum(same)} of {len(same)} greedy continuations are those of PyTorch")
     return file
+
+
+def unpack(which: str, to: Path) -> Path:
+    """Write the shipped weights as a hub folder under `to`; its path."""
+    tokenizer = make_tokenizer(to / "tokenizer.json", VOCABULARY)
+    export_hub_folder(read_gguf(cache.require(NAMES[which])), tokenizer, to / NAMES[which])
+    return to / NAMES[which]

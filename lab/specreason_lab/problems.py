@@ -125,6 +125,18 @@ def fact(rng: random.Random) -> str:
     return f" Now {calculation(op, numbers, OPERATIONS[op].compute(*numbers))}."
 
 
+def judged_fact(rng: random.Random) -> tuple[str, bool]:
+    """A calculation of any kind, and whether it is right: half are wrong, many of them by little."""
+    op = rng.choice(("times", "times", "mixed", "add", "subtract", "max", "min"))
+    numbers = [rng.randrange(MODULUS) for _ in range(OPERATIONS[op].told.count("{}"))]
+    value = stated = OPERATIONS[op].compute(*numbers)
+    if rng.random() < 0.5:
+        near = (value + rng.choice((-10, -2, -1, 1, 2, 10))) % MODULUS
+        stated = rng.choice((rng.randrange(MODULUS), near))
+    end = rng.choice(("", "."))
+    return f" Now {calculation(op, numbers, stated)}{end}", stated == value
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`told`: the formula, in names or in numbers; `words`: how a story tells it; `weight`: its share."""

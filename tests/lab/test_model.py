@@ -9,13 +9,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the lab extra: make lab-test")
 
 from specreason_lab.agree import agreement
-from specreason_lab.batches import Maker, batch, chain, hang, step_ends
+from specreason_lab.batches import Maker, ask, batch, chain, hang, step_ends
 from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
 from specreason_lab.model import Llama, Shape, continued, deepened
 from specreason_lab.plans import VOCABULARY
 from specreason_lab.problems import problems
 from specreason_lab.tokenizer import encode, make_tokenizer, opened
 from specreason_lab.train import Plan, train
+
+from specreason.reasoning.prompts import INLINE_JUDGE
 
 torch.set_num_threads(1)
 
@@ -40,7 +42,6 @@ def straight(length):
 
 
 def test_numbers_blank_lines_and_the_question_are_single_tokens(tokenizer):
-    from specreason.reasoning.prompts import INLINE_JUDGE
 
     for text in ("7", "42", " 7", " 42", "\n\n", "</think>", INLINE_JUDGE):
         assert len(encode(tokenizer, text)) == 1, text
@@ -67,6 +68,22 @@ def test_a_branch_reads_as_if_it_stood_in_the_chain(tokenizer, model):
         alone = model(torch.tensor([before]), *straight(len(before)))[0]
     torch.testing.assert_close(branched[len(before) : len(before) + len(extra)], inline[at:])
     torch.testing.assert_close(branched[: len(before)], alone)
+
+
+def test_a_verdict_in_the_middle_sees_the_branch_up_to_there(tokenizer, model):
+    made = next(problems(1, "train"))
+    prompt = opened(made.text)
+    row, at = chain(tokenizer, prompt, made), step_ends(tokenizer, prompt, made)[1]
+    extra = list(encode(tokenizer, made.steps[2]))
+    judge = encode(tokenizer, INLINE_JUDGE)[0]
+    branch = hang(row, at, [*extra, judge], 5)
+    ask(row, branch, at, 4, judge, 6)
+    plain = [*row.ids[:at], *extra[:5], judge]
+    told = batch([row])
+    with torch.no_grad():
+        branched = model(told.ids, told.positions, told.mask)[0]
+        inline = model(torch.tensor([plain]), *straight(len(plain)))[0]
+    torch.testing.assert_close(branched[-1], inline[-1])
 
 
 def test_deepening_keeps_the_function(model):

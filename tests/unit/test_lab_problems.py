@@ -14,6 +14,7 @@ from specreason_lab.problems import (
     Problem,
     Split,
     corrupted,
+    judged_fact,
     problem,
     problems,
     reply,
@@ -83,3 +84,14 @@ def test_a_story_stays_within_its_numbers() -> None:
     for told in islice(problems(4, "train"), 300):
         if told.family == "words":
             assert all(0 < int(_STATED.findall(step)[0][2]) < 100 for step in told.steps)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_a_drilled_calculation_says_whether_it_is_right(seed: int) -> None:
+    text, right = judged_fact(random.Random(seed))
+    asked, _, stated = text.removeprefix(" Now ").removesuffix(".").rpartition(" = ")
+    last = asked.rsplit(", ", 1)[-1]  # of two stages the second
+    a, op, b = last.split()
+    value = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}.get(op)
+    expected = {"max": max, "min": min}[op](int(a), int(b)) if value is None else value % 100
+    assert right == (int(stated) == expected)
