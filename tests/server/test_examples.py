@@ -15,7 +15,7 @@ from serving import served_in_a_thread
 from specreason import EngineSettings, ReasoningSettings, ServerSettings, Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TINY = "specreason-pocket-base"
+TINY = "smollm2-135m-instruct"
 KEY = "key-of-the-examples"
 
 pytestmark = pytest.mark.xdist_group("models")
