@@ -36,7 +36,7 @@ def emulate(
 
     For timing work only. Prompts that say "problem 17" get problem 17 of the script. Ends on Ctrl-C.
     """
-    pair, hardware, model, profiles, scripts = _modules()
+    pair, profiles, scripts = _modules()
     said = scripts.Script(
         seed=script,
         acceptance=acceptance,
@@ -45,15 +45,14 @@ def emulate(
         step_tokens=step_tokens,
         samples_by=samples_by,
     )
-    both = role == "both"
-    on = hardware.Hardware(profiles.profile_named(profile), scale=pair.checked_scale(scale), shared=both)
-    roles = ("base", "small") if both else (role,)
-    asyncio.run(pair.serve({port + n: model.Model(r, said, on) for n, r in enumerate(roles)}, host))
+    models = pair.emulated_models(said, profiles.profile_named(profile), scale=scale, shared=role == "both")
+    roles = ("base", "small") if role == "both" else (role,)
+    asyncio.run(pair.serve({port + n: models[served] for n, served in enumerate(roles)}, host))
 
 
 def _modules() -> tuple[Any, ...]:
     """The emulation, imported only when it is asked for: it needs the server's extra."""
-    names = ("pair", "hardware", "model", "profiles", "script")
+    names = ("pair", "profiles", "script")
     try:
         return tuple(import_module(f"specreason.emulate.{name}") for name in names)
     except ModuleNotFoundError as error:

@@ -11,10 +11,15 @@ from itertools import pairwise
 
 from specreason.emulate.profiles import Profile, Timing
 from specreason.emulate.script import Script
-from specreason.emulate.tokens import encode
+from specreason.emulate.tokens import END, THINK, THINK_END, TURN, encode
 from specreason.reasoning.prompts import JUDGE_OPENING, JUDGE_QUESTION
 
-QUESTION_TOKENS = len(encode(JUDGE_QUESTION)) + len(encode(JUDGE_OPENING))
+# The paper's form: the assistant's turn is closed, the user asks, and the reply is opened up to the digit.
+QUESTION_TOKENS = len(
+    encode(
+        f"{THINK_END}\n\n{END}\n{TURN}user\n{JUDGE_QUESTION}{END}\n{TURN}assistant\n{THINK}\n{JUDGE_OPENING}"
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

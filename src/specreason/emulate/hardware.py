@@ -30,11 +30,11 @@ class Sequence:
 
 
 class Worker:
-    """One emulated model's compute. `scale` stretches every duration (0.1: ten times as fast)."""
+    """One emulated model's compute. `scale` stretches every duration; `block` is the cache's."""
 
-    def __init__(self, timing: Timing, scale: float) -> None:
+    def __init__(self, timing: Timing, scale: float, block: int) -> None:
         self.timing = timing
-        self.cache = PrefixCache(_CACHE)
+        self.cache = PrefixCache(_CACHE, block)
         self.passes = 0
         self.tokens = 0
         self._scale = scale
@@ -147,8 +147,8 @@ class Hardware:
     def __init__(self, profile: Profile, *, scale: float = 1.0, shared: bool = True) -> None:
         self.profile = profile
         self.workers: dict[Role, Worker] = {
-            "base": Worker(profile.base, scale),
-            "small": Worker(profile.small, scale),
+            "base": Worker(profile.base, scale, profile.block),
+            "small": Worker(profile.small, scale, profile.block),
         }
         if shared:
             base, small = self.workers["base"], self.workers["small"]

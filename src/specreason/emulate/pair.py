@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import uvicorn
 
 from specreason.emulate.app import build
+from specreason.emulate.direct import DirectTransport
 from specreason.emulate.hardware import Hardware
 from specreason.emulate.model import Model
-from specreason.emulate.profiles import profile_named
+from specreason.emulate.profiles import PAPER, Profile
 from specreason.emulate.script import Script
 from specreason.emulate.speech import Role
 from specreason.errors import ConfigError
@@ -28,16 +29,28 @@ class Pair:
     models: Mapping[Role, Model]
 
 
-@asynccontextmanager
-async def emulated_pair(
-    script: Script, profile: str = "paper", *, scale: float = 1.0, shared: bool = True
-) -> AsyncGenerator[Pair]:
-    """Both servers on free ports of loopback, sharing one clock and, if `shared`, one hardware.
+def emulated_models(
+    script: Script, profile: Profile, *, scale: float = 1.0, shared: bool = True
+) -> dict[Role, Model]:
+    """Both models, with one clock and, if `shared`, on one hardware. Put `direct` or a server before them.
 
     `scale` stretches every duration: 0.1 runs ten times as fast.
     """
-    hardware = Hardware(profile_named(profile), scale=checked_scale(scale), shared=shared)
-    models: dict[Role, Model] = {role: Model(role, script, hardware) for role in hardware.workers}
+    hardware = Hardware(profile, scale=checked_scale(scale), shared=shared)
+    return {role: Model(role, script, hardware) for role in hardware.workers}
+
+
+def direct(model: Model) -> DirectTransport:
+    """The way to `model` without a socket, for clients in the same event loop; any URL will do."""
+    return DirectTransport(build(model))
+
+
+@asynccontextmanager
+async def emulated_pair(
+    script: Script, profile: Profile = PAPER, *, scale: float = 1.0, shared: bool = True
+) -> AsyncGenerator[Pair]:
+    """Both servers on free ports of loopback; see `emulated_models`."""
+    models = emulated_models(script, profile, scale=scale, shared=shared)
     async with AsyncExitStack() as stack:
         urls = {
             role: await stack.enter_async_context(_served(model, listening("127.0.0.1", 0)))

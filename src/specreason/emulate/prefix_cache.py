@@ -1,27 +1,26 @@
-"""Which prompt tokens an emulated server need not compute again: whole blocks, as vLLM keeps them."""
+"""Which prompt tokens an emulated server need not compute again: whole blocks, as servers keep them."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-
-BLOCK = 16  # tokens; vLLM's default
 
 
 class PrefixCache:
     """Remembers prefixes by the hashes of their blocks, the least recently used forgotten first.
 
-    `queries` and `hits` count prompt tokens.
+    `capacity`, `block`: tokens. `queries` and `hits` count prompt tokens.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, block: int) -> None:
         self._blocks: OrderedDict[int, None] = OrderedDict()
-        self._most = capacity // BLOCK
+        self._block = block
+        self._most = capacity // block
         self.queries = 0
         self.hits = 0
 
     def look_up(self, ids: Sequence[int]) -> int:
         """How many tokens at the start of `ids` are here; the last token is always computed."""
         cached = 0
-        for end, block in _blocks(ids):
+        for end, block in self._ends(ids):
             if block not in self._blocks or end >= len(ids):
                 break
             cached = end
@@ -31,16 +30,15 @@ class PrefixCache:
 
     def keep(self, ids: Sequence[int]) -> None:
         """Remember every prefix of `ids` that ends with a block."""
-        for _, block in _blocks(ids):
+        for _, block in self._ends(ids):
             self._blocks[block] = None
             self._blocks.move_to_end(block)
         while len(self._blocks) > self._most:
             self._blocks.popitem(last=False)
 
-
-def _blocks(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where each whole block ends, and the hash of everything up to there."""
-    told = 0
-    for end in range(BLOCK, len(ids) + 1, BLOCK):
-        told = hash((told, *ids[end - BLOCK : end]))
-        yield end, told
+    def _ends(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Where each whole block ends, and the hash of everything up to there."""
+        told = 0
+        for end in range(self._block, len(ids) + 1, self._block):
+            told = hash((told, *ids[end - self._block : end]))
+            yield end, told

@@ -34,13 +34,18 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A pair on its hardware. `beside`: how much slower a pass is while the other model works too."""
+    """A pair on its hardware.
+
+    `beside`: how much slower a pass is while the other model works too. `block`: tokens that the prefix cache
+    keeps or forgets together.
+    """
 
     name: str
     describes: str
     base: Timing
     small: Timing
     beside: float
+    block: int
 
     def of(self, role: Role) -> Timing:
         """The timing of one model of the pair."""
@@ -75,6 +80,8 @@ PAPER = Profile(
     ),
     # Assumed: 1 would be no slow-down at all; the paper runs the models in turn and does not measure it.
     beside=1.2,
+    # vLLM's default.
+    block=16,
 )
 
 H100 = Profile(
@@ -104,6 +111,8 @@ H100 = Profile(
     ),
     # Assumed as for `paper`.
     beside=1.2,
+    # vLLM's default.
+    block=16,
 )
 
 CPU = Profile(
@@ -133,6 +142,8 @@ CPU = Profile(
     ),
     # Assumed: both models share the same two cores.
     beside=2.0,
+    # llama.cpp keeps the longest common prefix.
+    block=1,
 )
 
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (PAPER, H100, CPU)}
