@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from specreason.emulate.tokens import END, THINK_END, TURN
+from specreason.emulate.tokens import END, THINK, THINK_END, TURN
 from specreason.reasoning.prompts import ANSWER_CUE, INLINE_JUDGE, JUDGE_OPENING
 
 _PROBLEM = re.compile(r"\bproblem\s+(?:no\.?\s*|number\s+|#)?(\d{1,12})\b", re.IGNORECASE)
@@ -30,12 +30,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """See the module. `begun`: what stands already of the step or answer to be written."""
+    """See the module.
+
+    `begun`: what stands already of the step or answer to be written. `in_step`: so much of a step stands that
+    it is named, and the last of those kept.
+    """
 
     problem: int
     asks: Literal["step", "answer", "score"]
     kept: tuple[Mark, ...]
     begun: str = ""
+    in_step: bool = False
 
     @property
     def next_index(self) -> int:
@@ -53,11 +58,11 @@ def read(prompt: str) -> Reading:
     if rated:
         return Reading(problem, "score", kept)
     if THINK_END in chain:
-        return Reading(problem, "answer", kept, chain.rpartition(THINK_END)[2].lstrip("\n"))
+        return Reading(problem, "answer", kept, chain.rpartition(THINK_END)[2])
     if chain.endswith(ANSWER_CUE):
         return Reading(problem, "answer", kept, ANSWER_CUE)
-    last = chain[marks[-1].start() :] if marks else ""
-    return Reading(problem, "step", kept, "" if "\n\n" in last else last)
+    begun = chain.rpartition("\n\n")[2].removeprefix(f"{THINK}\n")
+    return Reading(problem, "step", kept, begun, in_step=_MARK.match(begun) is not None)
 
 
 def _turns(prompt: str) -> tuple[str, str, bool]:

@@ -33,7 +33,9 @@ class _SkippingSelector(selectors.DefaultSelector):
         return ready
 
 
-class _SkippingLoop(asyncio.SelectorEventLoop):
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """See the module; made by `run_skipping`."""
+
     def __init__(self) -> None:
         self._skipping = _SkippingSelector()
         super().__init__(self._skipping)
@@ -42,8 +44,12 @@ class _SkippingLoop(asyncio.SelectorEventLoop):
         """Emulated seconds since the loop was made."""
         return self._skipping.now
 
+    def spend(self, seconds: float) -> None:
+        """Let time pass in which the loop does nothing else, as a processor at work would."""
+        self._skipping.now += seconds
+
 
 def run_skipping(main: Coroutine[Any, Any, T]) -> T:
     """What `main` returns, run like `asyncio.run` but without waiting."""
-    with asyncio.Runner(loop_factory=_SkippingLoop) as runner:
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         return runner.run(main)

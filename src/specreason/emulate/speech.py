@@ -28,22 +28,24 @@ def said(script: Script, role: Role, reading: Reading, sample: int) -> Iterator[
     if reading.asks == "score":
         yield from encode(f"{_rating(script, reading)}]")
     if reading.asks == "step":
-        kept = list(reading.kept)
-        index = reading.next_index
-        if reading.begun:
-            yield from encode(_rest(script, reading))
-        for step in range(index, script.length(problem)):
-            yield from encode(script.step(problem, step, author).text)
-        answered = script.answer(
-            problem,
-            [(m.index, m.sample) for m in kept] + [(n, author) for n in range(index, script.length(problem))],
-        )
-        yield from encode(f"\n\n{answered}")
+        to_write = range(reading.next_index, script.length(problem))
+        yield from encode(_rest(script, reading))
+        for index in to_write:
+            text = script.step(problem, index, author).text
+            # What stands may be less than a step's head, which names no step yet.
+            if index == reading.next_index and not reading.in_step and text.startswith(reading.begun):
+                text = text.removeprefix(reading.begun)
+            yield from encode(text)
+        kept = [(mark.index, mark.sample) for mark in reading.kept] + [(n, author) for n in to_write]
+        yield from encode(f"\n\n{script.answer(problem, kept)}")
     if reading.asks == "answer":
         answered = script.answer(problem, [(m.index, m.sample) for m in reading.kept])
         if reading.begun == ANSWER_CUE:
-            answered = ANSWER_CUE + answered.partition("{")[2]
-        yield from encode(answered.removeprefix(reading.begun))
+            yield from encode(answered.partition("{")[2])
+        elif reading.begun:
+            yield from encode(answered.removeprefix(reading.begun.lstrip("\n")))
+        else:
+            yield from encode(f"\n\n{answered}")
     yield END_ID
 
 
@@ -84,7 +86,9 @@ def _rating(script: Script, reading: Reading) -> int:
 
 
 def _rest(script: Script, reading: Reading) -> str:
-    """What is missing of a step that stands in part; nothing if it is not the script's."""
+    """What is missing of a step that stands in part; a blank line if it is not as the script has it."""
+    if not reading.in_step:
+        return ""
     last = reading.kept[-1]
     whole = script.step(reading.problem, last.index, last.sample).text
     return whole.removeprefix(reading.begun) if whole.startswith(reading.begun) else "\n\n"
