@@ -1,0 +1,61 @@
+"""`specreason emulate`: an emulated model server, for timing work without models or GPUs."""
+
+import asyncio
+from importlib import import_module
+from typing import Annotated, Any, Literal
+
+import typer
+
+from specreason.errors import ConfigError
+
+_EXTRA = {"fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"}
+
+
+def emulate(
+    role: Annotated[
+        Literal["base", "small", "both"],
+        typer.Option(help="Which model of the pair; both share one hardware, small at the next port."),
+    ] = "both",
+    profile: Annotated[str, typer.Option(help="How long things take: paper, h100 or cpu.")] = "paper",
+    script: Annotated[int, typer.Option(help="Seed of what is said; the same for both models.")] = 0,
+    acceptance: Annotated[float, typer.Option(help="Share of drafts that are good, 0 to 1.")] = 0.8,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65534)] = 8100,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    shared_failures: Annotated[
+        float, typer.Option(help="Share of a draft's failures that every draft of the step has, 0 to 1.")
+    ] = 0.5,
+    steps: Annotated[int, typer.Option(help="Steps of a problem, about.")] = 12,
+    step_tokens: Annotated[int, typer.Option(help="Tokens of a step, about.")] = 55,
+    samples_by: Annotated[
+        Literal["choice", "seed"],
+        typer.Option(help="What tells drafts of a step apart: the place among `n`, or the seed too."),
+    ] = "choice",
+    scale: Annotated[float, typer.Option(help="Stretches every duration; 0.1 is ten times as fast.")] = 1.0,
+) -> None:
+    """Serve an emulated model over HTTP: no model runs, a seeded script speaks at a profile's pace.
+
+    For timing work only. Prompts that say "problem 17" get problem 17 of the script. Ends on Ctrl-C.
+    """
+    pair, profiles, scripts = _modules()
+    said = scripts.Script(
+        seed=script,
+        acceptance=acceptance,
+        shared_failures=shared_failures,
+        steps=steps,
+        step_tokens=step_tokens,
+        samples_by=samples_by,
+    )
+    models = pair.emulated_models(said, profiles.profile_named(profile), scale=scale, shared=role == "both")
+    roles = ("base", "small") if role == "both" else (role,)
+    asyncio.run(pair.serve({port + n: models[served] for n, served in enumerate(roles)}, host))
+
+
+def _modules() -> tuple[Any, ...]:
+    """The emulation, imported only when it is asked for: it needs the server's extra."""
+    names = ("pair", "profiles", "script")
+    try:
+        return tuple(import_module(f"specreason.emulate.{name}") for name in names)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigError("the emulation needs: pip install 'specreason[server]'") from None
