@@ -3,7 +3,7 @@
 An engine knows tokens, prompts and distributions. It knows no steps, no scores, no policies.
 """
 
-import time
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
@@ -110,12 +110,12 @@ class Generation:
         return self
 
     async def __anext__(self) -> Piece:
-        asked = time.perf_counter()
+        asked = asyncio.get_running_loop().time()
         try:
             with waiting():
                 return await anext(self._pieces)
         finally:
-            self.waited_s += time.perf_counter() - asked
+            self.waited_s += asyncio.get_running_loop().time() - asked
 
     @property
     def usage(self) -> Usage:
@@ -129,10 +129,10 @@ class Generation:
 
     async def aclose(self) -> None:
         """Stop the call if it is open. Safe to call twice."""
-        asked = time.perf_counter()
+        asked = asyncio.get_running_loop().time()
         with waiting():
             await self._pieces.aclose()
-        self.waited_s += time.perf_counter() - asked
+        self.waited_s += asyncio.get_running_loop().time() - asked
         if self._meter.finish is None:
             self._meter.finish = "cancelled"
 

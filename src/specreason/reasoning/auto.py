@@ -105,8 +105,7 @@ class Auto:
 
     def _judged(self, *, stands: bool) -> None:
         self._in_vain = 0 if stands else self._in_vain + 1
-        if self._plan.drafts == 1:
-            self._costs.stands.take(float(stands))
+        self._costs.judged(self._plan.drafts, stands=stands)
 
     def _kept(self, event: StepAccepted) -> None:
         costs, account = self._costs, self._account

@@ -62,13 +62,24 @@ class Costs:
             return write
         dearer = 1 + self.more * (plan.drafts - 1)
         draft, score = self.draft.value * self.step.value * dearer, self.score.value * dearer
-        # Drafts of one step share half of their failures: they fail alike where a step is hard.
-        fails = 1 - self.stands.value
-        fails *= (0.5 + 0.5 * fails) ** (plan.drafts - 1)
+        fails = self.fails(plan.drafts)
         one_by_one = draft + score
         if_kept = max(draft, score) if plan.lookahead else one_by_one
         if_rewritten = max(one_by_one, write) if plan.hedge else one_by_one + write
         return (_SLOWED if plan.hedge else 1.0) * ((1 - fails) * if_kept + fails * if_rewritten)
+
+    def fails(self, drafts: int) -> float:
+        """Chance that none of so many drafts of a step stands.
+
+        They are taken to share half of their failures: they fail alike where a step is hard.
+        """
+        one = 1 - self.stands.value
+        return one * (0.5 + 0.5 * one) ** (drafts - 1)
+
+    def judged(self, drafts: int, *, stands: bool) -> None:
+        """Learn from a step whether one of its drafts stood. Of several the first stood perhaps."""
+        first = self.stands.value / max(1e-9, 1 - self.fails(drafts)) if stands else 0.0
+        self.stands.take(min(1.0, first))
 
     def price(self) -> float:
         """Seconds that a draft costs in vain."""

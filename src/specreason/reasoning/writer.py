@@ -6,7 +6,6 @@ stops the model server's work, and the next step opens a new one on the cached p
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -166,6 +165,7 @@ class Writer:
 
 
 def stopwatch() -> Callable[[], float]:
-    """Seconds since this call."""
-    started = time.perf_counter()
-    return lambda: time.perf_counter() - started
+    """Seconds since this call, on the event loop's clock (which an emulation may let run faster)."""
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    return lambda: clock() - started

@@ -1,0 +1,140 @@
+"""What overlapping gains: the schedules on an emulated pair, each against its own lower bound.
+
+    python -m benchmarks.speed --problems 20
+
+EMULATION: a 32B base and a 1.5B small model on two 48 GB GPUs (docs/emulation.md), on a clock that skips the
+waiting. So the times are those of the schedules alone, the same on any machine; what our own code costs is
+measured by `benchmarks.core`.
+"""
+
+import argparse
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from specreason import EngineSettings, ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason.emulate.bounds import Schedule, base_alone_s, least_s
+from specreason.emulate.pair import direct, emulated_models
+from specreason.emulate.profiles import Profile, profile_named
+from specreason.emulate.script import Script
+from specreason.emulate.skipping import run_skipping
+from specreason.engines.connect import connect
+from specreason.engines.protocol import Engine
+from specreason.reasoning.chain import Role
+
+ACCEPTANCES = (0.4, 0.6, 0.8)
+_MOST = {"lookahead": 4, "drafts_per_step": 3}
+SCHEDULES: dict[str, tuple[dict[str, Any], Schedule | None]] = {
+    "base": ({"scheme": "base"}, None),
+    "sequential": ({}, Schedule()),
+    "lookahead": ({"lookahead": 4}, Schedule(lookahead=4)),
+    "hedge": ({"hedge": True}, Schedule(hedge=True)),
+    "3 drafts": ({"drafts_per_step": 3}, Schedule(drafts=3)),
+    "3 drafts, lookahead": (_MOST, Schedule(lookahead=4, drafts=3)),
+    "all": (_MOST | {"hedge": True}, Schedule(lookahead=4, drafts=3, hedge=True)),
+    "auto": (_MOST | {"hedge": True, "speculate": "auto"}, None),
+}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Emulated seconds of all problems, the least that the schedule could take, drafts that stood."""
+
+    seconds: float
+    least: float | None
+    accepted: float | None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--problems", type=int, default=20)
+    parser.add_argument("--profile", default="paper")
+    arguments = parser.parse_args()
+    profile = profile_named(arguments.profile)
+    print(f"EMULATION, profile {profile.name}: {profile.describes}; {arguments.problems} problems")
+    by = {a: timed_all(profile, a, arguments.problems) for a in ACCEPTANCES}
+    for acceptance, rows in by.items():
+        report(acceptance, rows)
+    useless, perfect = (timed_all(profile, a, arguments.problems) for a in (0.0, 1.0))
+    report(0.0, useless)
+    report(1.0, perfect)
+    best = {a: min(r.seconds for n, r in rows.items() if n != "auto") for a, rows in by.items()}
+    over_bound = [r.seconds / r.least for rows in by.values() for r in rows.values() if r.least]
+    emulated = {
+        "best_over_sequential": {
+            str(a): round(rows["sequential"].seconds / best[a], 3) for a, rows in by.items()
+        },
+        "auto_over_best_at_0.8": round(by[0.8]["auto"].seconds / best[0.8], 3),
+        "over_lower_bound_worst": round(max(over_bound), 3),
+    }
+    always = min(row.seconds for name, row in perfect.items() if name != "auto")
+    print(
+        "RESULT",
+        json.dumps(
+            {
+                "emulated": emulated,
+                "auto_over_base_worst": round(
+                    max(rows["auto"].seconds / rows["base"].seconds for rows in (*by.values(), useless)), 3
+                ),
+                "auto_over_always_best": round(perfect["auto"].seconds / always, 3),
+            }
+        ),
+    )
+
+
+def timed_all(profile: Profile, acceptance: float, problems: int) -> dict[str, Timed]:
+    """Each schedule on the same problems."""
+    rows: dict[str, Timed] = {}
+    for name, (knobs, bound) in SCHEDULES.items():
+        # Several drafts of a step are requests with seeds of their own; a single one is what the script says.
+        samples_by = "seed" if "drafts_per_step" in knobs else "choice"
+        script = Script(seed=1, acceptance=acceptance, samples_by=samples_by)
+        rows[name] = timed(profile, script, problems, knobs, bound)
+    return rows
+
+
+def timed(
+    profile: Profile, script: Script, problems: int, knobs: dict[str, Any], bound: Schedule | None
+) -> Timed:
+    seconds, accepted = run_skipping(solved(profile, script, problems, knobs))
+    numbers = range(problems)
+    if knobs.get("scheme") == "base":
+        least = sum(base_alone_s(script, profile, number) for number in numbers)
+    else:
+        least = sum(least_s(script, profile, n, bound) for n in numbers) if bound else None
+    return Timed(seconds, least, accepted)
+
+
+async def solved(
+    profile: Profile, script: Script, problems: int, knobs: dict[str, Any]
+) -> tuple[float, float | None]:
+    """Emulated seconds, and the share of drafts that stood."""
+    engines: dict[Role, Engine] = {}
+    for role, model in emulated_models(script, profile).items():
+        engines[role] = await connect(role, EngineSettings(url=f"http://{role}"), transport=direct(model))
+    method = ReasoningSettings.model_validate({"judge_prompt": "paper", **knobs})
+    settings = Settings(reasoning=method, sampling=SamplingSettings(seed=5))
+    async with SpecReason(settings, engines=engines) as pair:
+        begun = asyncio.get_running_loop().time()
+        results = [await pair.solve(f"This is problem {number}.") for number in range(problems)]
+        seconds = asyncio.get_running_loop().time() - begun
+    for number, result in enumerate(results):
+        assert f"boxed{{{result.answer}}}" in script.answer(number, ()), "the schedule changed the answer"
+    drafts = sum(result.drafts for result in results)
+    return seconds, sum(result.accepted for result in results) / drafts if drafts else None
+
+
+def report(acceptance: float, rows: dict[str, Timed]) -> None:
+    base = rows["base"].seconds
+    print(f"\nacceptance of a draft: {acceptance}\n")
+    print("| schedule | emulated s | speed-up over base | over its lower bound | steps drafted that stood |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, row in rows.items():
+        bound = f"{row.seconds / row.least:.3f}" if row.least else "-"
+        stood = "-" if row.accepted is None else f"{row.accepted:.0%}"
+        print(f"| {name} | {row.seconds:.1f} | {base / row.seconds:.2f} | {bound} | {stood} |")
+
+
+if __name__ == "__main__":
+    main()
