@@ -38,8 +38,8 @@ async def timed(worker: Worker, decode: int, compute: int = 1) -> list[float]:
     return times
 
 
-def workers(**more: float) -> tuple[Worker, Worker]:
-    both = Hardware(PROFILE, **more).workers
+def workers(scale: float = 1.0) -> tuple[Worker, Worker]:
+    both = Hardware(PROFILE, scale=scale).workers
     return both["base"], both["small"]
 
 

@@ -26,7 +26,8 @@ def said(script: Script, role: Role, reading: Reading, sample: int) -> Iterator[
     author = None if role == "base" else sample
     problem = reading.problem
     if reading.asks == "score":
-        yield from encode(f"{_rating(script, reading)}]")
+        yield _DIGITS[_rating(script, reading)]
+        yield from encode("]")
     if reading.asks == "step":
         to_write = range(reading.next_index, script.length(problem))
         yield from encode(_rest(script, reading))
