@@ -35,7 +35,7 @@ def run(
         str,
         typer.Option(
             "--task",
-            help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file of JSON Lines: id, problem, answer.",
+            help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file: lines of id, problem, answer.",
         ),
     ],
     schemes: Annotated[str | None, typer.Option(help="Schemes, commas between (default: all).")] = None,

@@ -187,8 +187,9 @@ class Store:
         )
         for found in cursor:
             told: dict[str, Any] = dict(found)
-            told |= {"tokens": json.loads(told["tokens"]), "phases": json.loads(told["phases"])}
-            yield Row(**told | {"right": bool(told["right"]), "steps": steps_from_text(told["steps"])})
+            told["tokens"], told["phases"] = json.loads(told["tokens"]), json.loads(told["phases"])
+            told["right"], told["steps"] = bool(told["right"]), steps_from_text(told["steps"])
+            yield Row(**told)
 
     def events(self, key: RunKey) -> list[Event]:
         """Every event of a run. Raises ConfigError if there is no such run."""
