@@ -62,8 +62,9 @@ def _accuracy(a: str, b: str, gain: Estimate) -> str:
     if gain.low == gain.high == 0:
         unseen = missed_by_chance(gain.count) * 100
         return (
-            f"No difference in accuracy: {a} and {b} were right equally often on each of {gain.count} problems. "
-            f"That still allows for up to {unseen:.1f}% of such problems on which they would differ."
+            f"No difference in accuracy: {a} and {b} had the same share right on each of "
+            f"{gain.count} problems. That still allows for up to {unseen:.1f}% of "
+            "such problems on which they would differ."
         )
     if gain.certain_sign:
         word = "more" if gain.value > 0 else "less"
@@ -71,9 +72,9 @@ def _accuracy(a: str, b: str, gain: Estimate) -> str:
     half = (gain.high - gain.low) / 2
     needed = max(gain.count + 1, round(gain.count * (half / 0.03) ** 2))
     return (
-        f"No difference in accuracy can be concluded: {b} less {a} is {gain.value * 100:+.1f} points, and anything "
-        f"from {span} fits these {gain.count} problems. To see a difference of 3 points, about {needed} "
-        "problems would be needed."
+        f"No difference in accuracy can be concluded: {b} less {a} is "
+        f"{gain.value * 100:+.1f} points, and anything from {span} fits these {gain.count} "
+        f"problems. To see a difference of 3 points, about {needed} problems would be needed."
     )
 
 
@@ -94,7 +95,9 @@ def _limits(told: Comparison) -> str:
     text = f"This holds for problems like these {told.problems}, on this machine and with these models."
     loads = told.a.cell.concurrency, told.b.cell.concurrency
     if loads[0] != loads[1]:
-        text += f" The two ran under different loads ({loads[0]} and {loads[1]} at once): speed is not comparable."
+        text += (
+            f" They ran under different loads ({loads[0]} and {loads[1]} at once): speed cannot be compared."
+        )
     if told.a.cell.budget != told.b.cell.budget:
         text += f" Their budgets differ ({told.a.cell.budget} and {told.b.cell.budget} tokens)."
     if broken := sum(row.error is not None for runs in (told.a, told.b) for row in runs.rows):
