@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from specreason.cli import config, doctor, eval, models, serve, solve
+from specreason.cli import calibrate, config, doctor, eval, models, serve, solve
 from specreason.errors import SpecReasonError
 
 EXIT_CODES = """Exit codes: 0 the run came to its end, 1 an engine or a file failed,
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command(name="solve", epilog=EXIT_CODES)(solve.solve)
 app.command(name="serve")(serve.serve)
 app.command(name="doctor")(doctor.doctor)
+app.command(name="calibrate")(calibrate.calibrate)
 app.command(name="config")(config.config)
 app.add_typer(models.app, name="models")
 app.add_typer(eval.app, name="eval")

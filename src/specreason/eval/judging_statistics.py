@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from specreason.eval.statistics import Estimate, bootstrap, wilson
 _stats: Any = stats  # its annotations are partial
 # An unreadable reply rejects the draft: below every score.
 UNREADABLE = -1.0
+_DRAWS = 20_000
+_SEED = 2504
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,11 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A threshold and what it gives. `confidence`: of `precision` reaching what was wanted, 0 to 1."""
+    """A threshold, what it gives, and how sure that is: `confidence` that the wish is met, 0 to 1."""
 
     value: float
     precision: Estimate
     acceptance: Estimate
-    wanted: Literal["precision", "acceptance"]
     confidence: float
 
 
@@ -83,48 +84,63 @@ def reliability(steps: Sequence[ScoredStep], bins: int = 10) -> list[Bin]:
 
 
 def threshold_for(
-    steps: Sequence[ScoredStep], *, precision: float | None = None, acceptance: float | None = None
+    steps: Sequence[ScoredStep],
+    *,
+    precision: float | None = None,
+    acceptance: float | None = None,
+    right_share: float | None = None,
+    confidence: float = 0.5,
 ) -> Threshold | None:
-    """The lowest threshold that gives the wanted precision, or the highest with the wanted acceptance.
+    """The lowest threshold with the wanted precision, or the highest with the wanted acceptance.
 
-    None if no threshold does. Lower thresholds accept more drafts, so the lowest one is the fastest.
+    Lower ones accept more drafts, so the lowest is the fastest. A threshold counts only if the wish is met
+    with `confidence`; None if none does. `right_share`: how many drafts are right in real use; None: as many
+    as among `steps`, which must then be a fair sample of drafts.
     """
-    scores, right, _ = _arrays(steps)
-    candidates = sorted({float(s) for s in scores if s > UNREADABLE})
+    candidates = sorted({s.score for s in steps if s.score is not None})
     if precision is not None:
-        for value in candidates:
-            accepted = scores >= value
-            if right[accepted].mean() >= precision:
-                return _threshold(steps, value, "precision", precision)
-        return None
-    wanted = acceptance or 0.0
-    fitting = [value for value in candidates if (scores >= value).mean() >= wanted]
-    return _threshold(steps, fitting[-1], "acceptance", wanted) if fitting else None
+        told = (_threshold(steps, value, precision, None, right_share) for value in candidates)
+    else:
+        highest = reversed(candidates)
+        told = (_threshold(steps, value, None, acceptance or 0.0, right_share) for value in highest)
+    return next((found for found in told if found.confidence >= confidence), None)
 
 
 def _threshold(
-    steps: Sequence[ScoredStep], value: float, wanted: Literal["precision", "acceptance"], level: float
+    steps: Sequence[ScoredStep],
+    value: float,
+    precision: float | None,
+    acceptance: float | None,
+    right_share: float | None,
 ) -> Threshold:
-    scores, right, groups = _arrays(steps)
-    accepted = scores >= value
-    kept = int(accepted.sum())
-    good = int(right[accepted].sum())
-    counts = np.zeros((int(groups.max()) + 1, 2))
-    np.add.at(counts, (groups, 0), accepted)
-    np.add.at(counts, (groups, 1), 1)
-
-    def share(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        summed = _weights(chosen) @ counts
-        return summed[:, 0] / summed[:, 1]
-
-    low, high = bootstrap(share, len(counts))
-    precision = Estimate(good / kept, *wilson(good, kept), kept)
-    acceptance = Estimate(kept / len(steps), low, high, len(steps))
-    # Of a uniform prior, what `good` right ones among `kept` say of the share being at least the wanted one.
-    confidence = (
-        float(_stats.beta.sf(level, good + 1, kept - good + 1)) if wanted == "precision" else float("nan")
+    """What a threshold gives: each share drawn from what the counts say of it (uniform priors)."""
+    scores, right, _ = _arrays(steps)
+    good, bad = int(right.sum()), int((~right).sum())
+    good_kept, bad_kept = int((scores[right] >= value).sum()), int((scores[~right] >= value).sum())
+    generator = np.random.default_rng(_SEED)
+    passed = generator.beta(good_kept + 1, good - good_kept + 1, _DRAWS)
+    slipped = generator.beta(bad_kept + 1, bad - bad_kept + 1, _DRAWS)
+    if right_share is None:
+        shares = generator.beta(good + 1, bad + 1, _DRAWS)
+        share = good / (good + bad)
+    else:
+        shares, share = np.full(_DRAWS, right_share), right_share
+    kept = share * good_kept / max(1, good) + (1 - share) * bad_kept / max(1, bad)
+    accepted = shares * passed + (1 - shares) * slipped
+    precise = shares * passed / accepted
+    met = precise >= precision if precision is not None else accepted >= (acceptance or 0.0)
+    point = share * good_kept / max(1, good) / kept if kept else 0.0
+    return Threshold(
+        value,
+        _estimate(point, precise, good_kept + bad_kept),
+        _estimate(kept, accepted, good + bad),
+        float(met.mean()),
     )
-    return Threshold(value, precision, acceptance, wanted, confidence)
+
+
+def _estimate(value: float, draws: NDArray[np.float64], count: int) -> Estimate:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(value, float(low), float(high), count)
 
 
 def _auc(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> float:

@@ -76,9 +76,12 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
             f"{machine.get('cores')} cores of {machine.get('processor')}, {machine.get('memory_gb')} GB, "
             f"{machine.get('system')}" + ("; SEVERAL MACHINES were used" if len(machines) > 1 else ""),
         ),
-        ("how the models share it", f"{last.get('sharing')}. They work in turn, so the base model alone has the "
-         "cores that the pair has; both stay loaded in every scheme."),
-        ("order", "problem by problem (block by block under load), every scheme in its turn, who begins changes"),
+        (
+            "how the models share it",
+            f"{last.get('sharing')}. They work in turn, so the base model alone has the cores that "
+            "the pair has; all models stay loaded in every scheme.",
+        ),
+        ("order", "problem by problem (under load: block by block); schemes take turns, who begins changes"),
         ("warm-up", "every model reads a problem once before its measured runs, the same for all schemes"),
         ("seeds", f"from {study.seed}, the problem and the sample; the same in all schemes"),
         ("versions", ", ".join(f"{name} {found}" for name, found in versions.items())),

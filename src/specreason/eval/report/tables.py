@@ -87,7 +87,8 @@ def _versus(summaries: Sequence[Summary]) -> Iterator[Table]:
         ]
         note = (
             "Paired by problem, at the same budget and load. Total: seconds of all problems together. "
-            "Typical: geometric mean of the problems' own ratios, where a long problem counts as much as a short one."
+            "Typical: geometric mean of the problems' own ratios, where a long problem counts as much as a "
+            "short one."
         )
         head = ["scheme", "accuracy, points", "speed-up, total", "speed-up, typical"]
         yield Table(f"Against {name}", note, head, rows)
@@ -126,8 +127,8 @@ def _tokens(summaries: Sequence[Summary]) -> Table:
         for role, fates in s.tokens.items()
     ]  # fmt: skip
     note = (
-        "A run, on average. Discarded: rejected drafts, and what was written beyond a boundary. Prompt cached: "
-        "over both models, by the engines' own count; schemes should find their first prompt alike."
+        "A run, on average. Discarded: rejected drafts, and what was written beyond a boundary. Prompt "
+        "cached: over both models, by the engines' own count; schemes should find their first prompt alike."
     )
     head = ["scheme", "model", "generated", "kept", "discarded", "prompt cached"]
     return Table("Tokens by model", note, head, rows)
