@@ -62,8 +62,8 @@ def calibrate(
         best = threshold_for(scored, **wish, confidence=0.0) if scored else None
         hint = f"; the nearest is {threshold_text(best)} at {best.confidence:.0%}" if best else ""
         raise InputError(
-            f"{len(scored)} steps do not carry that wish with {confidence:.0%} confidence{hint}. Give more steps "
-            "(--limit), wish for less, or --confidence 0.8"
+            f"{len(scored)} steps do not carry that wish with {confidence:.0%} confidence{hint}. Give more "
+            "steps (--limit), wish for less, or --confidence 0.8"
         )
     origin = "one number changed" if made else "labelled"
     wanted = f"precision {precision:g}" if precision is not None else f"acceptance {acceptance:g}"
@@ -71,8 +71,8 @@ def calibrate(
     console.print(f"threshold {threshold_text(found)}; {why}", markup=False)
     if made and right_share is None:
         console.print(
-            "half of these steps were made wrong on purpose: with --right-share say how many drafts are right in "
-            "real use, or precision is that among as many wrong steps as right ones",
+            "half of these steps were made wrong on purpose: with --right-share say how many drafts are "
+            "right in real use, or precision is that among as many wrong steps as right ones",
             markup=False,
         )
     target = config or DEFAULT_FILE
