@@ -98,7 +98,7 @@ def measured(folder: Path, problems: int) -> int:
         json.dumps(
             {
                 "id": f"p{n}",
-                "problem": f"A shop has 12 boxes of 7 pens on shelf {n}. It gives a quarter away. What is left?",
+                "problem": f"Shelf {n} has 12 boxes of 7 pens. A quarter is given away. What is left?",
                 "answer": "63.0" if n % 2 else "62",
             }
         )

@@ -5,10 +5,12 @@ import multiprocessing
 import os
 import signal
 from concurrent.futures import TimeoutError as GradingTimeout
+from importlib.util import find_spec
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool  # pyright: ignore[reportMissingTypeStubs]
 
+from specreason.errors import ConfigError
 from specreason.eval.grading import Grade, at_once, grade
 from specreason.eval.tasks import Problem
 
@@ -19,6 +21,8 @@ class Grader:
     """Grades answers; use it as a context manager."""
 
     def __init__(self, workers: int = 1, timeout_s: float = TIMEOUT_S) -> None:
+        if find_spec("math_verify") is None:
+            raise ConfigError("grading needs: pip install 'specreason[eval]' (math-verify is missing)")
         self._timeout_s = timeout_s
         # Not fork: this process has the threads of the engines. Workers start when first needed.
         context: Any = multiprocessing.get_context("spawn")

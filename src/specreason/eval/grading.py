@@ -3,21 +3,16 @@
 `grade` may take long, or for ever, on hostile input: run it where it can be killed (`grader.py`).
 """
 
+import importlib
 import logging
 import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import math_verify
-
 from specreason.eval.tasks import Kind
 
-# Its annotations lack what it documents: that None switches a time limit off.
-_library: Any = math_verify
-# Without this every call warns that its own time limit is off; ours is the pool's.
-logging.getLogger("math_verify").setLevel(logging.ERROR)
-
+_INTEGER = re.compile(r"\s*[-+]?[0-9]{1,30}\s*")
 _LETTER = re.compile(r"^(?:(?:option|choice|answer)\b)?\s*[\[(]?\s*([A-J])\s*(?:[\])).:,]|$)", re.IGNORECASE)
 _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|operatorname|mbox)\s*\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[,;:! ]|\\quad|\\qquad|~|\u00a0|\u202f")
@@ -52,6 +47,9 @@ def at_once(kind: Kind, answer: str | None, expected: str) -> Grade | None:
         return _grade_choice(answer, expected)
     if answer.strip() == expected.strip():
         return Grade(True, "the same text")
+    if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(expected):
+        same = int(answer) == int(expected)
+        return Grade(same, f"equal: {int(answer)}" if same else f"{int(answer)} is not {int(expected)}")
     return None
 
 
@@ -99,6 +97,7 @@ def _grade_choice(answer: str, expected: str) -> Grade:
 
 
 def _grade_math(stated: str, wanted: str) -> Grade:
+    library()
     try:
         gold, told = _parsed(wanted), _parsed(stated)
     except Exception as error:  # sympy's parsers raise whatever they happen upon
@@ -108,7 +107,7 @@ def _grade_math(stated: str, wanted: str) -> Grade:
     if not told:
         return Grade(False, f"{stated!r:.80} is not readable as mathematics")
     try:
-        same: bool = _library.verify(gold, told, timeout_seconds=None, raise_on_error=True)
+        same: bool = library().verify(gold, told, timeout_seconds=None, raise_on_error=True)
     except Exception as error:
         return Grade(False, f"could not be compared: {type(error).__name__}")
     if not same and _PERCENT.search(wanted):
@@ -118,13 +117,16 @@ def _grade_math(stated: str, wanted: str) -> Grade:
 
 
 @cache
-def _silent() -> None:
-    logging.getLogger("latex2sympy2_extended").setLevel(logging.ERROR)
+def library() -> Any:
+    """math-verify; imported late, since it takes a second and only the grader's process needs it."""
+    # Without this every call warns that its own time limit is off; ours is the pool's.
+    for name in ("math_verify", "latex2sympy2_extended"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return importlib.import_module("math_verify")
 
 
 def _parsed(text: str) -> list[Any]:
-    _silent()
-    return _library.parse(f"${text}$", parsing_timeout=None, raise_on_error=True)
+    return library().parse(f"${text}$", parsing_timeout=None, raise_on_error=True)
 
 
 def _shown(parsed: list[Any]) -> str:

@@ -6,9 +6,9 @@ the colour-blind can tell apart; shapes and texts say the same again.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair
 import vl_convert
@@ -46,7 +46,7 @@ class Figure:
 def drawn(name: str, title: str, text: str, chart: Any, *, width: int = 560, height: int = 280) -> Figure:
     """The chart as a figure."""
     styled = (
-        chart.properties(width=width, height=height, background=None)
+        chart.properties(width=width, height=height, background="transparent")
         .configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(
@@ -60,7 +60,7 @@ def drawn(name: str, title: str, text: str, chart: Any, *, width: int = 560, hei
         )
         .configure_text(color="var(--ink)", fontSize=11)
     )  # fmt: skip
-    svg: str = _convert.vegalite_to_svg(json.dumps(styled.to_dict()))
+    svg: str = _convert.vegalite_to_svg(json.dumps(styled.to_dict(validate=False)))
     return Figure(name, title, text, svg)
 
 
@@ -82,13 +82,19 @@ def shape(field: str, names: Sequence[str]) -> Any:
     return _alt.Shape(f"{field}:N", scale=_alt.Scale(domain=list(names), range=shapes), title=None)
 
 
-def quantity(axis: str, field: str, title: str, **more: Any) -> Any:
-    """A numeric x or y channel; `zero=False` lets the axis begin where the data do."""
-    channel = _alt.X if axis == "x" else _alt.Y
-    scale = _alt.Scale(
-        zero=more.pop("zero", False), **({"domain": d} if (d := more.pop("domain", None)) else {})
-    )
-    return channel(f"{field}:Q", title=title, scale=scale, **more)
+def quantity(
+    direction: Literal["x", "y"],
+    field: str,
+    title: str,
+    *,
+    zero: bool = False,
+    domain: Sequence[float] | None = None,
+    axis: Mapping[str, Any] | None = None,
+) -> Any:
+    """A numeric x or y channel; without `zero` its axis begins where the data do."""
+    scale = _alt.Scale(zero=zero) if domain is None else _alt.Scale(domain=list(domain))
+    channel = _alt.X if direction == "x" else _alt.Y
+    return channel(f"{field}:Q", title=title, scale=scale, axis=_alt.Axis(**axis or {}))
 
 
 def layered(*charts: Any) -> Any:

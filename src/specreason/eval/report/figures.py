@@ -86,9 +86,8 @@ def _sweeps(summaries: Sequence[Summary]) -> Iterator[Figure]:
             f"{name}-accuracy", f"Accuracy by {title}", rows, title, ("accuracy", "pass@1", _PERCENT)
         )
         timed = [row for row in rows if "seconds" in row]
-        yield _sweep(
-            f"{name}-latency", f"Latency by {title}", timed, title, "seconds", "median seconds", "~g"
-        )
+        shown = ("seconds", "median seconds", "~g")
+        yield _sweep(f"{name}-latency", f"Latency by {title}", timed, title, shown)
 
 
 def _swept(s: Summary, value: Callable[[Cell], float | None], axis: str) -> dict[str, Any] | None:
