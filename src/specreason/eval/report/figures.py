@@ -45,6 +45,7 @@ def _pareto(summaries: Sequence[Summary]) -> Figure:
     ]
     schemes = list(dict.fromkeys(row["scheme"] for row in rows))
     best = [rows[n] for n in front([(row["seconds"], row["accuracy"]) for row in rows])]
+    beside = sorted(rows, key=lambda row: row["seconds"])
     x = quantity("x", "seconds", "median seconds a problem", zero=True)
     y = quantity("y", "accuracy", "pass@1", axis={"format": _PERCENT})
     upper = {"x": x, "y": quantity("y", "accuracy_low", "pass@1"), "y2": "accuracy_high"}
@@ -62,7 +63,9 @@ def _pareto(summaries: Sequence[Summary]) -> Figure:
         chart(rows)
         .mark_point(filled=True, size=90, opacity=1)
         .encode(x=x, y=y, color=colour("scheme", schemes), shape=shape("scheme", schemes)),
-        chart(rows).mark_text(align="left", dx=7, dy=-8).encode(x=x, y=y, text="name:N"),
+        # Neighbours have their names above and below in turn, so that these do not meet.
+        chart(beside[::2]).mark_text(align="left", dx=7, dy=-9).encode(x=x, y=y, text="name:N"),
+        chart(beside[1::2]).mark_text(align="left", dx=7, dy=11).encode(x=x, y=y, text="name:N"),
     )
     text = (
         "Up and to the left is better. Dashed: the Pareto front, settings that no other one beats in both. "
