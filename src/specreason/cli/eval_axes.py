@@ -44,10 +44,10 @@ def schemes_of(text: str | None) -> list[Scheme]:
     known: tuple[Scheme, ...] = get_args(Scheme)
     if text is None:
         return [*known]
+    by_name: dict[str, Scheme] = {scheme: scheme for scheme in known}
     told: list[Scheme] = []
     for name in _parts("--schemes", text):
-        found = next((scheme for scheme in known if scheme == name), None)
-        if found is None:
+        if (found := by_name.get(name)) is None:
             raise ConfigError(f"--schemes has '{name}'; {nearest(name, list(known))}")
         told.append(found)
     return told

@@ -115,10 +115,10 @@ async def _all_judged(
 
 def _prompts(text: str) -> list[JudgePrompt]:
     known: tuple[JudgePrompt, ...] = get_args(JudgePrompt)
+    by_name: dict[str, JudgePrompt] = {prompt: prompt for prompt in known}
     told: list[JudgePrompt] = []
     for name in filter(None, (part.strip() for part in text.split(","))):
-        found = next((prompt for prompt in known if prompt == name), None)
-        if found is None:
+        if (found := by_name.get(name)) is None:
             raise ConfigError(f"--prompts has '{name}'; {nearest(name, list(known))}")
         told.append(found)
     if not told:

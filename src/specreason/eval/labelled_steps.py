@@ -68,8 +68,9 @@ def _from_line(where: str, number: int, line: str, seed: int) -> Iterator[Labell
         row: object = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{where} is not JSON: {error.msg}") from None
-    told = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
-    problem, steps = told.get("problem"), told.get("steps")
+    told: Mapping[str, Any] = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
+    problem: object = told.get("problem")
+    steps: object = told.get("steps")
     if not isinstance(problem, str) or not isinstance(steps, list) or not steps:
         raise InputError(f"{where} must have 'problem' (text) and 'steps' (a list of texts)")
     texts = [str(step) for step in cast("list[object]", steps)]

@@ -1,6 +1,6 @@
 """A study read back from its store: rows by cell, and what each figure needs of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,9 @@ def paired(a: Mapping[int, Sequence[float]], b: Mapping[int, Sequence[float]]) -
     return per_problem({n: a[n] for n in both}), per_problem({n: b[n] for n in both})
 
 
-def _by_problem(rows: Sequence[Row], value: Any, among: set[int] | None) -> Mapping[int, list[float]]:
+def _by_problem(
+    rows: Sequence[Row], value: Callable[[Row], float], among: set[int] | None
+) -> Mapping[int, list[float]]:
     told: dict[int, list[float]] = {}
     for row in rows:
         if among is None or row.position in among:

@@ -66,7 +66,7 @@ def _summary(
     rows, whole = runs.rows, runs.whole
     seconds = per_problem(runs.seconds()) if whole else None
     kept = within.get((runs.cell.budget, runs.cell.concurrency))
-    in_budget = runs.right(kept) if kept is not None else {}
+    in_budget: Mapping[int, Sequence[float]] = runs.right(kept) if kept is not None else {}
     drafts = sum(row.drafts for row in rows)
     steps = [step for row in rows for step in row.steps]
     prompt = _token_sum(rows, "prompt")

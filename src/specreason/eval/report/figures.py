@@ -37,7 +37,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _pareto(summaries: Sequence[Summary]) -> Figure:
-    rows = [
+    rows: list[dict[str, Any]] = [
         _spread("accuracy", s.accuracy)
         | _spread("seconds", s.median_s)
         | {"name": s.runs.name, "scheme": s.runs.cell.scheme}
