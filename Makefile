@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 LAB := .venv-lab
 N ?= 5
 REQUESTS ?= 10000
+PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load lab-train lab-export \
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-eval lab-train lab-export \
   lab-test lock clean setup models help
 
 help:            ## this list
@@ -50,13 +51,16 @@ docs: $(READY)   ## the documentation as a site in site/
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/zensical build
 
-bench: bench-core bench-load ## all benchmarks
+bench: bench-core bench-load bench-eval ## all benchmarks
 
 bench-core: models ## accuracy, cache share and overhead of the core (N= problems)
 	@$(BIN)/python -m benchmarks.core --problems $(N)
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)
+
+bench-eval: $(READY) ## a study of many scripted problems, killed and resumed (PROBLEMS=)
+	@$(BIN)/python -m benchmarks.eval --problems $(PROBLEMS)
 
 # PyTorch has an environment of its own: only training needs it.
 $(LAB)/.ready: pyproject.toml
@@ -79,7 +83,7 @@ test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own
 	@bash tests/vllm/run.sh
 
 lock:            ## renew requirements.lock (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded --extra server --extra tracing pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded --extra server --extra tracing --extra eval pyproject.toml -o requirements.lock
 
 clean:           ## everything that make created, weights included
 	rm -rf $(VENV) $(LAB) .venv-vllm .cache site .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """The public face: a pair of models, connected once, that solves problems."""
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from importlib.metadata import version
 from types import TracebackType
@@ -222,6 +222,11 @@ class SpecReason:
         if reasoning.judge_prompt != "auto":
             return reasoning.judge_prompt
         return "paper" if self._given is None and self.settings.base.url is not None else "inline"
+
+
+def roles_of(schemes: Iterable[str]) -> tuple[Role, ...]:
+    """The models that any of these schemes needs, each once."""
+    return tuple(dict.fromkeys(role for scheme in schemes for role in _ROLES_OF[scheme]))
 
 
 async def open_engine(role: Role, settings: EngineSettings, streams: int = 1) -> Engine:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from specreason.cli import config, doctor, emulate, models, serve, solve
+from specreason.cli import calibrate, config, doctor, emulate, eval, models, serve, solve
 from specreason.errors import SpecReasonError
 
 EXIT_CODES = """Exit codes: 0 the run came to its end, 1 an engine or a file failed,
@@ -27,8 +27,10 @@ app.command(name="solve", epilog=EXIT_CODES)(solve.solve)
 app.command(name="serve")(serve.serve)
 app.command(name="emulate")(emulate.emulate)
 app.command(name="doctor")(doctor.doctor)
+app.command(name="calibrate")(calibrate.calibrate)
 app.command(name="config")(config.config)
 app.add_typer(models.app, name="models")
+app.add_typer(eval.app, name="eval")
 # Packages beside this one add commands of their own; nothing here imports them by name.
 for _command in entry_points(group="specreason.commands"):
     app.add_typer(_command.load(), name=_command.name)

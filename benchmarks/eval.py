@@ -1,0 +1,182 @@
+"""A study of many scripted problems: memory, size of the store, report, and two kills on the way.
+
+    make bench-eval            # 10,000 problems, base and specreason
+
+The study runs in a process of its own, which is killed (SIGKILL) after a third and after two thirds of the
+runs, and started again. Engines are scripted and answer at once, so all that is measured is ours.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load import resident_mb
+from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason.cli.eval_report import report
+from specreason.engines.protocol import Generation, Meter, NextToken, Piece, Prompt, Sampling
+from specreason.engines.scripted import ScriptedEngine
+from specreason.eval.facts import session_facts
+from specreason.eval.grader import Grader
+from specreason.eval.grid import Grid
+from specreason.eval.runner import Plan, Study
+from specreason.eval.store import Store
+from specreason.eval.tasks import from_file
+
+SMALL = [
+    "Each of the 12 boxes holds 7 pens, so there are 84 pens in all.\n\n",
+    "A quarter of the pens is given away, which is 19 pens.\n\n",
+    "That leaves 84 - 21 = 63 pens.\n</think>",
+]
+BASE = [SMALL[0], "A quarter of 84 is 21, so 21 pens are given away.\n\n", SMALL[2]]
+SETTLED = 500  # runs of a process before its memory is looked at
+LONGEST_S = 580.0
+
+
+@dataclass(slots=True)
+class ForgetfulEngine(ScriptedEngine):
+    """Keeps no list of its calls, so that all growth of memory is the study's."""
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        sampling: Sampling,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        session: str = "",
+    ) -> Generation:
+        """See `ScriptedEngine`."""
+        written = ScriptedEngine.generate(self, prompt, sampling=sampling, max_tokens=max_tokens)
+
+        async def pieces(meter: Meter) -> AsyncGenerator[Piece, None]:
+            try:
+                async for piece in written:
+                    meter.usage = written.usage
+                    yield piece
+                meter.finish = written.finish
+            finally:
+                await written.aclose()
+                self.calls.clear()
+
+        return Generation(pieces)
+
+    async def next_token_logprobs(
+        self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
+    ) -> NextToken:
+        """See `ScriptedEngine`."""
+        told = await ScriptedEngine.next_token_logprobs(self, prompt)
+        self.calls.clear()
+        return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--problems", type=int, default=10_000)
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        asyncio.run(work(arguments.worker))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        sys.exit(measured(Path(folder), arguments.problems))
+
+
+def measured(folder: Path, problems: int) -> int:
+    lines = (
+        json.dumps(
+            {
+                "id": f"p{n}",
+                "problem": f"Shelf {n} has 12 boxes of 7 pens. A quarter is given away. What is left?",
+                "answer": "63.0" if n % 2 else "62",
+            }
+        )
+        for n in range(problems)
+    )
+    (folder / "problems.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    began = time.perf_counter()
+    runs = 2 * problems
+    growth: list[float] = []
+    made = 0
+    for end in (runs // 3, 2 * runs // 3, None):
+        told = worked(folder, end, LONGEST_S - (time.perf_counter() - began))
+        growth += told[0]
+        made += told[1]
+        print(f"{done(folder)} of {runs} runs after {time.perf_counter() - began:.0f} s", flush=True)
+    before = time.perf_counter()
+    report(folder / "study.sqlite", html=None, markdown=None, against="base", traces=20)
+    seconds = time.perf_counter() - before
+    result = {
+        "problems": problems,
+        "store_mb": round(sum(f.stat().st_size for f in folder.glob("study.sqlite*")) / 1e6, 1),
+        "rss_growth_mb": round(max(growth, default=0.0), 1),
+        "report_seconds": round(seconds, 1),
+        "resumed_runs": 2,
+        "duplicates": max(0, made - done(folder)),
+    }
+    print(f"{made} runs told, {done(folder)} kept; {time.perf_counter() - began:.0f} s in all")
+    print(f"RESULT {json.dumps(result)}")
+    return 0 if done(folder) == runs and not result["duplicates"] else 1
+
+
+def worked(folder: Path, end: int | None, longest_s: float) -> tuple[list[float], int]:
+    """Run a worker, killed at `end` runs: its growth of memory (MB), and how many runs it told."""
+    growth: list[float] = []
+    first = 0.0
+    made = 0
+    command = [sys.executable, "-m", "benchmarks.eval", "--worker", str(folder)]
+    until = time.monotonic() + longest_s
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as worker:
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            made += 1
+            if made == SETTLED:
+                first = resident_mb(worker.pid)
+            elif made > SETTLED and made % 1000 == 0:
+                growth.append(resident_mb(worker.pid) - first)
+            if (end is not None and int(line) >= end) or time.monotonic() > until:
+                # The whole group: the grader's process too, as a crash of the machine would.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(worker.pid, signal.SIGKILL)
+                break
+        made += sum(1 for _ in worker.stdout)
+    return growth, made
+
+
+async def work(folder: Path) -> None:
+    """The study itself; tells the number of runs after each."""
+    task = from_file(folder / "problems.jsonl", 0)
+    cells = Grid(("base", "specreason"), (7.0,), (0,), (8192,)).cells()
+    plan = Plan(task, cells, 1, 0, ReasoningSettings(), SamplingSettings())
+    base = ForgetfulEngine("base", steps=BASE, answer="So \\boxed{63}.", scores={"is 19 pens": "2"})
+    small = ForgetfulEngine("small", steps=SMALL, answer="So \\boxed{63}.")
+    with Store(folder / "study.sqlite", create=True) as store:
+        async with SpecReason(Settings(), engines={"base": base, "small": small}) as pair, Grader() as grader:
+            store.settle({"models": {"base": base.model, "small": small.model}, "seed": 0}, task)
+            store.add_cells(cells, {cell: plan.settings(cell) for cell in cells})
+            number = len(store.done())
+            study = Study(plan, pair, store, grader, store.begin_session(session_facts(pair)))
+            async with aclosing(study.rows()) as rows:
+                async for _ in rows:
+                    number += 1
+                    print(number, flush=True)
+
+
+def done(folder: Path) -> int:
+    with contextlib.closing(sqlite3.connect(folder / "study.sqlite")) as store:
+        return int(store.execute("select count(*) from runs").fetchone()[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""The work of `specreason calibrate`: asks the judge about labelled steps until the wish is carried."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, aclosing
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from specreason.cli.eval_quality import threshold_text
+from specreason.config import Settings, load_settings
+from specreason.config.load import DEFAULT_FILE
+from specreason.errors import ConfigError, InputError
+from specreason.eval.judging_statistics import ScoredStep, Threshold, threshold_for
+from specreason.eval.labelled_steps import LabelledStep, labelled_steps
+from specreason.eval.score_steps import judged_steps
+from specreason.eval.store import Store
+from specreason.eval.write_threshold import write_threshold
+from specreason.reasoning.judging import JudgePrompt
+from specreason.session import open_engine, resolve
+
+# Too few steps of either kind to begin to judge a threshold.
+_LEAST_OF_A_KIND = 10
+# Looking after every step would soon find a lucky moment.
+_LOOK_EVERY = 40
+
+
+def calibrate(
+    steps: Path,
+    *,
+    precision: float | None,
+    acceptance: float | None,
+    confidence: float,
+    right_share: float | None,
+    limit: int,
+    seed: int,
+    dry_run: bool,
+    store: Path | None,
+    config: Path | None,
+    pair: str | None,
+) -> None:
+    """See `specreason calibrate --help`."""
+    if (precision is None) == (acceptance is None):
+        raise ConfigError("say what is wanted: --precision 0.95 or --acceptance 0.6")
+    settings = resolve(load_settings(config, {"pair": pair}))
+    method = settings.reasoning.judge_method
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    labelled = itertools.islice(labelled_steps(steps, seed), limit)
+    wish = {"precision": precision, "acceptance": acceptance, "right_share": right_share}
+
+    def satisfied(scored: Sequence[ScoredStep]) -> Threshold | None:
+        kinds = sum(step.right for step in scored), sum(not step.right for step in scored)
+        return (
+            threshold_for(scored, **wish, confidence=confidence) if min(kinds) >= _LEAST_OF_A_KIND else None
+        )
+
+    scored, made = asyncio.run(_until(settings, labelled, satisfied, store))
+    found = satisfied(scored)
+    if found is None:
+        best = threshold_for(scored, **wish, confidence=0.0) if scored else None
+        hint = f"; the nearest is {threshold_text(best)} at {best.confidence:.0%}" if best else ""
+        raise InputError(
+            f"{len(scored)} steps do not carry that wish with {confidence:.0%} confidence{hint}. Give more "
+            "steps (--limit), wish for less, or --confidence 0.8"
+        )
+    origin = "one number changed" if made else "labelled"
+    wanted = f"precision {precision:g}" if precision is not None else f"acceptance {acceptance:g}"
+    why = f"{wanted}, sure to {found.confidence:.0%} from {len(scored)} steps ({origin})"
+    console.print(f"threshold {threshold_text(found)}; {why}", markup=False)
+    if made and right_share is None:
+        console.print(
+            "half of these steps were made wrong on purpose: with --right-share say how many drafts are "
+            "right in real use, or precision is that among as many wrong steps as right ones",
+            markup=False,
+        )
+    target = config or DEFAULT_FILE
+    if not dry_run:
+        write_threshold(target, found.value, method, why)
+        console.print(f"written to {target}", markup=False)
+    typer.echo(f"{found.value:.3g}")
+
+
+async def _until(
+    settings: Settings,
+    labelled: Iterable[LabelledStep],
+    satisfied: Callable[[Sequence[ScoredStep]], Threshold | None],
+    store: Path | None,
+) -> tuple[list[ScoredStep], bool]:
+    """Scored steps, as few as satisfy; and whether wrong ones were made wrong on purpose."""
+    reasoning, told, made = settings.reasoning, list[ScoredStep](), False
+    prompt: JudgePrompt = "paper" if settings.base.url is not None else "inline"
+    if reasoning.judge_prompt != "auto":
+        prompt = reasoning.judge_prompt
+    engine = await open_engine("base", settings.base)
+    try:
+        with ExitStack() as files:
+            kept = files.enter_context(Store(store, create=True)) if store else None
+            judging = judged_steps(
+                engine, settings.base, reasoning.instruction, labelled, [prompt], store=kept
+            )
+            async with aclosing(judging) as items:
+                async for item in items:
+                    told.append(item.scored(reasoning.judge_method))
+                    made = made or item.step.made
+                    if len(told) % _LOOK_EVERY == 0 and satisfied(told) is not None:
+                        break
+    finally:
+        await engine.aclose()
+    return told, made

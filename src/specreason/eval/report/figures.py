@@ -1,0 +1,238 @@
+"""The figures of a report: what the paper shows, for the user's own pair."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from specreason.eval.grid import Cell, judges
+from specreason.eval.report.charts import Figure, chart, colour, drawn, layered, quantity, shape
+from specreason.eval.rows import Row
+from specreason.eval.statistics import Estimate
+from specreason.eval.summary import Summary
+
+_PERCENT = ".0%"
+_TENTHS = 10
+
+
+def figures(summaries: Sequence[Summary]) -> Iterator[Figure]:
+    """Every figure that the study has data for."""
+    if timed := [s for s in summaries if s.median_s]:
+        yield _pareto(timed)
+    yield from _sweeps(summaries)
+    yield _tokens(summaries)
+    yield _thinking(summaries)
+    judged = [s for s in summaries if judges(s.runs.cell.scheme)]
+    if judged:
+        # One cell stands for the rest: the first one, unless it is a sweep's edge.
+        yield from _chain(judged[len(judged) // 2])
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Which (seconds, accuracy) points no other point beats in both, fastest first."""
+    best, told = -1.0, list[int]()
+    for number in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):
+        if points[number][1] > best:
+            best = points[number][1]
+            told.append(number)
+    return told
+
+
+def _pareto(summaries: Sequence[Summary]) -> Figure:
+    rows: list[dict[str, Any]] = [
+        _spread("accuracy", s.accuracy)
+        | _spread("seconds", s.median_s)
+        | {"name": s.runs.name, "scheme": s.runs.cell.scheme}
+        for s in summaries
+    ]
+    schemes = list(dict.fromkeys(row["scheme"] for row in rows))
+    best = [rows[n] for n in front([(row["seconds"], row["accuracy"]) for row in rows])]
+    beside = sorted(rows, key=lambda row: row["seconds"])
+    x = quantity("x", "seconds", "median seconds a problem", zero=True)
+    y = quantity("y", "accuracy", "pass@1", axis={"format": _PERCENT})
+    upper = {"x": x, "y": quantity("y", "accuracy_low", "pass@1"), "y2": "accuracy_high"}
+    across = {
+        "x": quantity("x", "seconds_low", "median seconds a problem", zero=True),
+        "x2": "seconds_high",
+        "y": y,
+    }
+    drawing = layered(
+        chart(best)
+        .mark_line(color="var(--faint)", strokeDash=[4, 3], interpolate="step-after")
+        .encode(x=x, y=y),
+        chart(rows).mark_rule().encode(**upper, color=colour("scheme", schemes)),
+        chart(rows).mark_rule().encode(**across, color=colour("scheme", schemes)),
+        chart(rows)
+        .mark_point(filled=True, size=90, opacity=1)
+        .encode(x=x, y=y, color=colour("scheme", schemes), shape=shape("scheme", schemes)),
+        # Neighbours have their names above and below in turn, so that these do not meet.
+        chart(beside[::2]).mark_text(align="left", dx=7, dy=-9).encode(x=x, y=y, text="name:N"),
+        chart(beside[1::2]).mark_text(align="left", dx=7, dy=11).encode(x=x, y=y, text="name:N"),
+    )
+    text = (
+        "Up and to the left is better. Dashed: the Pareto front, settings that no other one beats in both. "
+        "Bars: 95% intervals."
+    )
+    return drawn("pareto", "Accuracy against latency", text, drawing, height=340)
+
+
+def _sweeps(summaries: Sequence[Summary]) -> Iterator[Figure]:
+    axes: list[tuple[str, str, Callable[[Cell], float | None]]] = [
+        ("threshold", "threshold", lambda cell: cell.threshold),
+        ("first-n", "first steps by the base model", lambda cell: cell.first_n),
+        ("budget", "thinking budget, tokens", lambda cell: cell.budget),
+        ("load", "problems at once", lambda cell: cell.concurrency),
+    ]
+    for name, title, value in axes:
+        rows = [row for s in summaries if (row := _swept(s, value, name)) is not None]
+        if len({row["x"] for row in rows}) < 2:
+            continue
+        yield _sweep(
+            f"{name}-accuracy", f"Accuracy by {title}", rows, title, ("accuracy", "pass@1", _PERCENT)
+        )
+        timed = [row for row in rows if "seconds" in row]
+        shown = ("seconds", "median seconds", "~g")
+        yield _sweep(f"{name}-latency", f"Latency by {title}", timed, title, shown)
+
+
+def _swept(s: Summary, value: Callable[[Cell], float | None], axis: str) -> dict[str, Any] | None:
+    x = value(s.runs.cell)
+    if x is None:
+        return None
+    cell = s.runs.cell
+    others: dict[str, str] = {
+        "threshold": "" if cell.threshold is None else f"≥{cell.threshold:g}",
+        "first-n": f"n={cell.first_n}" if cell.first_n else "",
+        "budget": f"budget {cell.budget}",
+        "load": f"{cell.concurrency} at once" if cell.concurrency > 1 else "",
+    }
+    series = " ".join([cell.scheme, *(text for name, text in others.items() if name != axis and text)])
+    row: dict[str, Any] = {"x": x, "series": series} | _spread("accuracy", s.accuracy)
+    return row | (_spread("seconds", s.median_s) if s.median_s else {})
+
+
+def _sweep(
+    name: str, title: str, rows: Sequence[dict[str, Any]], x_title: str, told: tuple[str, str, str]
+) -> Figure:
+    field, y_title, form = told
+    series = list(dict.fromkeys(row["series"] for row in rows))
+    x = quantity("x", "x", x_title, axis={"values": sorted({row["x"] for row in rows}), "format": "~g"})
+    y = quantity("y", field, y_title, axis={"format": form})
+    bars = chart(rows).mark_rule().encode(
+        x=x, y=quantity("y", f"{field}_low", y_title), y2=f"{field}_high", color=colour("series", series)
+    )  # fmt: skip
+    line = chart(rows).mark_line().encode(x=x, y=y, color=colour("series", series))
+    dots = (
+        chart(rows)
+        .mark_point(filled=True, size=70, opacity=1)
+        .encode(x=x, y=y, color=colour("series", series), shape=shape("series", series))
+    )
+    return drawn(name, title, "Bars: 95% intervals, over problems.", layered(bars, line, dots), height=240)
+
+
+def _tokens(summaries: Sequence[Summary]) -> Figure:
+    rows = [
+        {"name": s.runs.name, "part": f"{role}, {fate}", "tokens": fates[fate]}
+        for s in summaries
+        for role, fates in s.tokens.items()
+        for fate in ("kept", "discarded")
+    ]
+    parts = ["base, kept", "base, discarded", "small, kept", "small, discarded"]
+    bars = chart(rows).mark_bar(stroke="var(--page)").encode(
+        x=quantity("x", "tokens", "tokens a run, on average", zero=True), y=_names(summaries),
+        color=colour("part", parts), order={"field": "part"},
+    )  # fmt: skip
+    return drawn("tokens", "Tokens by model", "Kept and discarded.", bars, height=_bars(summaries))
+
+
+def _thinking(summaries: Sequence[Summary]) -> Figure:
+    rows: list[dict[str, Any]] = []
+    for s in summaries:
+        lengths = sorted(row.thinking_tokens for row in s.runs.whole)
+        if lengths:
+            low, quarter, middle, three, high = (
+                lengths[int(q * (len(lengths) - 1))] for q in (0.05, 0.25, 0.5, 0.75, 0.95)
+            )
+            rows.append(
+                {"name": s.runs.name, "low": low, "q1": quarter, "mid": middle, "q3": three, "high": high}
+            )
+    title = "thinking tokens"
+    y = _names(summaries)
+    drawing = layered(
+        chart(rows)
+        .mark_rule(color="var(--c1)")
+        .encode(x=quantity("x", "low", title, zero=True), x2="high", y=y),
+        chart(rows)
+        .mark_bar(color="var(--c1)", size=12)
+        .encode(x=quantity("x", "q1", title, zero=True), x2="q3", y=y),
+        chart(rows)
+        .mark_tick(color="var(--ink)", thickness=3, size=18)
+        .encode(x=quantity("x", "mid", title, zero=True), y=y),
+    )
+    text = "Mark: median run; bar: the middle half; line: from the 5th to the 95th of 100."
+    return drawn("thinking", "Thinking length", text, drawing, height=_bars(summaries))
+
+
+def _chain(s: Summary) -> Iterator[Figure]:
+    """How one judged cell went: scores by verdict, authors and acceptance over the course of a problem."""
+    name = s.runs.name
+    scores: dict[tuple[float, str], int] = {}
+    for row in s.runs.rows:
+        for step in row.steps:
+            if step.score is not None and step.verdict != "none":
+                at = float(round(step.score))
+                scores[at, step.verdict] = scores.get((at, step.verdict), 0) + 1
+    if scores:
+        told = [{"score": at, "verdict": verdict, "drafts": n} for (at, verdict), n in sorted(scores.items())]
+        bars = chart(told).mark_bar(size=26, stroke="var(--page)").encode(
+            x=quantity("x", "score", "score", domain=[-0.5, 9.5], axis={"values": list(range(10))}),
+            y=quantity("y", "drafts", "drafts", zero=True), color=colour("verdict", ["accepted", "rejected"]),
+        )  # fmt: skip
+        yield drawn("scores", f"Scores by verdict: {name}", "What the judge gave.", bars, height=220)
+    course = _course(s.runs.rows)
+    if course:
+        parts = ["small, accepted", "base, after a rejection", "base, unasked"]
+        bars = chart(course).mark_bar(size=36, stroke="var(--page)").encode(
+            x=quantity("x", "at", "share of the chain", domain=[0, 1], axis={"format": _PERCENT}),
+            y=quantity("y", "share", "share of steps", zero=True, axis={"format": _PERCENT}),
+            color=colour("part", parts), order={"field": "part", "sort": "descending"},
+        )  # fmt: skip
+        text = (
+            "Who wrote the kept steps, from the start of the chains to their ends; drafts rejected there too."
+        )
+        yield drawn("course", f"Authors over the course of a problem: {name}", text, bars, height=220)
+
+
+def _course(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """For each tenth of the chains, the share of steps by what became of them."""
+    counts: dict[tuple[int, str], int] = {}
+    for row in rows:
+        for index, step in enumerate(row.steps):
+            tenth = min(_TENTHS - 1, index * _TENTHS // len(row.steps))
+            part = {"accepted": "small, accepted", "rejected": "base, after a rejection"}.get(
+                step.verdict, "base, unasked"
+            )
+            counts[tenth, part] = counts.get((tenth, part), 0) + 1
+    totals = [sum(n for (tenth, _), n in counts.items() if tenth == t) for t in range(_TENTHS)]
+    return [
+        {"at": (tenth + 0.5) / _TENTHS, "part": part, "share": n / totals[tenth]}
+        for (tenth, part), n in sorted(counts.items())
+    ]
+
+
+def _names(summaries: Sequence[Summary]) -> Any:
+    return {
+        "field": "name",
+        "type": "nominal",
+        "title": None,
+        "sort": [s.runs.name for s in summaries],
+        "axis": {"labelLimit": 260},
+    }
+
+
+def _bars(summaries: Sequence[Summary]) -> int:
+    return 40 + 30 * len(summaries)
+
+
+def _spread(name: str, estimate: Estimate | None) -> dict[str, Any]:
+    if estimate is None:
+        return {}
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

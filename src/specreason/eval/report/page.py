@@ -1,0 +1,121 @@
+"""The report as one HTML page that carries everything: no scripts, no fonts, no network."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from specreason.eval.report.charts import STYLE, Figure
+from specreason.eval.report.tables import Table
+from specreason.eval.study import StudyData
+from specreason.eval.summary import Summary
+from specreason.reasoning.events import Event, StepAccepted, StepDrafted, StepRejected, StepScored
+
+
+@dataclass(frozen=True, slots=True)
+class TracedStep:
+    """A kept step as it is shown. `draft`: what stood in its place, where it was rejected."""
+
+    author: str
+    text: str
+    note: str
+    draft: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One run of one problem, told step by step."""
+
+    cell: str
+    right: bool
+    answer: str | None
+    reason: str
+    seconds: float
+    steps: Sequence[TracedStep]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that a page or a Markdown file shows. `traces`: problem id to its runs."""
+
+    study: StudyData
+    summaries: Sequence[Summary]
+    headlines: Sequence[str]
+    tables: Sequence[Table]
+    figures: Sequence[Figure]
+    problems: Table
+    traces: Mapping[str, Sequence[Trace]]
+
+
+def page(report: Report) -> str:
+    """The HTML page."""
+    loader = PackageLoader("specreason.eval", "report")
+    template = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return template.get_template("page.html.j2").render(
+        report=report,
+        study=report.study,
+        style=STYLE,
+        conditions=conditions(report.study),
+        written=time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+    )
+
+
+def conditions(study: StudyData) -> list[tuple[str, str]]:
+    """How it was measured, so that a reader can judge and repeat it."""
+    last: Mapping[str, Any] = study.sessions[-1] if study.sessions else {}
+    machine: Mapping[str, Any] = last.get("machine", {})
+    versions: Mapping[str, str] = last.get("versions", {})
+    machines = {str(session.get("machine")) for session in study.sessions}
+    told = [
+        ("task", f"{study.task['name']} ({study.task['source']}), fingerprint {study.task['fingerprint']}"),
+        ("models", ", ".join(f"{role} {model}" for role, model in study.models.items())),
+        (
+            "machine",
+            f"{machine.get('cores')} cores of {machine.get('processor')}, {machine.get('memory_gb')} GB, "
+            f"{machine.get('system')}" + ("; SEVERAL MACHINES were used" if len(machines) > 1 else ""),
+        ),
+        (
+            "how the models share it",
+            f"{last.get('sharing')}. They work in turn, so the base model alone has the cores that "
+            "the pair has; all models stay loaded in every scheme.",
+        ),
+        ("order", "problem by problem (under load: block by block); schemes take turns, who begins changes"),
+        ("warm-up", "every model reads a problem once before its measured runs, the same for all schemes"),
+        ("seeds", f"from {study.seed}, the problem and the sample; the same in all schemes"),
+        ("versions", ", ".join(f"{name} {found}" for name, found in versions.items())),
+        ("sessions", f"{len(study.sessions)} (a study goes on where it was stopped)"),
+        ("command", str(last.get("command", ""))),
+    ]  # fmt: skip
+    for role, engine in dict(last.get("engines", {})).items():
+        able = ", ".join(f"{name} {value}" for name, value in engine.get("capabilities", {}).items())
+        told.append(
+            (f"{role} engine", f"{engine.get('model')}, context {engine.get('context_length')}; {able}")
+        )
+    return told
+
+
+def traced_steps(events: Sequence[Event]) -> list[TracedStep]:
+    """The kept steps of a run, each with what became of its draft."""
+    told: list[TracedStep] = []
+    draft, score, reason = "", "", ""
+    for event in events:
+        match event:
+            case StepDrafted():
+                draft = event.text
+            case StepScored():
+                score = "score unreadable" if event.value is None else f"score {event.value:.3g}"
+            case StepRejected():
+                reason = event.reason
+            case StepAccepted():
+                note = ", ".join(
+                    part for part in (score, f"draft rejected: {reason}" if reason else "") if part
+                )
+                told.append(
+                    TracedStep(event.author, event.text.strip(), note, draft.strip() if reason else None)
+                )
+                draft, score, reason = "", "", ""
+            case _:
+                pass
+    return told

@@ -1,0 +1,24 @@
+"""The threshold into the configuration file, which keeps its comments and its order."""
+
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import ParseError
+
+from specreason.errors import ConfigError
+
+
+def write_threshold(path: Path, value: float, method: str, why: str) -> None:
+    """Set `reasoning.threshold` and the method that it belongs to, with `why` as its comment."""
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        document: Any = tomlkit.parse(text)
+        section: Any = document.setdefault("reasoning", tomlkit.table())
+        section["threshold"] = tomlkit.item(round(value, 3)).comment(why)
+        section["judge_method"] = method
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+    except ParseError as error:
+        raise ConfigError(f"config file {path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"config file {path}: {error.strerror}") from None

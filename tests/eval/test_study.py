@@ -1,0 +1,161 @@
+"""Studies on scripted engines: order, resuming, errors, traces."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from studies import engines, plan, run, task
+
+from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
+from specreason.eval.grid import Cell, Grid, short_labels
+from specreason.eval.rows import Draft, steps_from_text, steps_to_text
+from specreason.eval.runner import StudyStopped, blocks, seed_of
+from specreason.eval.store import RunKey, Store
+from specreason.reasoning.events import Finished, Started
+from specreason.reasoning.result import fold
+
+
+def test_schemes_take_turns_problem_by_problem() -> None:
+    order = [wave.cell.scheme for waves in blocks(plan(), set()) for wave in waves]
+    assert order[:6] == ["base", "small", "specreason", "small", "specreason", "base"]
+    assert all(len(wave.runs) == 1 for waves in blocks(plan(), set()) for wave in waves)
+
+
+def test_every_run_is_planned_once_and_what_is_done_is_not_planned() -> None:
+    what = plan(samples=3, concurrency=(1, 2))
+    keys = [key for waves in blocks(what, set()) for wave in waves for key in wave.runs]
+    assert len(keys) == len(set(keys)) == what.runs == 6 * 3 * 6
+    left = [key for waves in blocks(what, set(keys[:50])) for wave in waves for key in wave.runs]
+    assert set(left) == set(keys[50:])
+
+
+def test_under_load_a_wave_is_of_one_cell_only() -> None:
+    waves = [wave for waves in blocks(plan(task(40), concurrency=(4,)), set()) for wave in waves]
+    assert len(waves[0].runs) == 16
+    assert {key.cell for key in waves[0].runs} == {waves[0].cell.label}
+
+
+def test_a_grid_runs_single_models_once_a_budget() -> None:
+    cells = Grid(("base", "specreason"), (3, 7), (0, 10), (1024, 2048)).cells()
+    assert len(cells) == 2 + 2 * 4
+    assert len(set(short_labels(cells).values())) == len(cells)
+
+
+def test_a_study_grades_and_keeps_every_run(tmp_path: Path) -> None:
+    rows = run(tmp_path / "s.sqlite", plan())
+    assert len(rows) == 18
+    assert {row.cell.split()[0]: row.right for row in rows} == {
+        "base": True, "small": False, "specreason": True,
+    }  # fmt: skip
+    speculated = next(row for row in rows if row.cell.startswith("specreason"))
+    assert [step.verdict for step in speculated.steps] == ["accepted", "rejected", "accepted"]
+    assert speculated.tokens["small"]["discarded"] > 0
+
+
+def test_a_stopped_study_goes_on_where_it_was_and_runs_nothing_twice(tmp_path: Path) -> None:
+    path, what = tmp_path / "s.sqlite", plan(samples=2)
+    first = run(path, what, stop_after=7)
+    second = run(path, what, stop_after=11)
+    third = run(path, what)
+    assert run(path, what) == []
+    keys = [(row.position, row.cell, row.sample) for row in (*first, *second, *third)]
+    assert len(keys) == len(set(keys)) == what.runs
+    uninterrupted = run(tmp_path / "other.sqlite", what)
+    assert [(r.position, r.cell, r.sample, r.seed, r.right) for r in (*first, *second, *third)] == [
+        (r.position, r.cell, r.sample, r.seed, r.right) for r in uninterrupted
+    ]
+
+
+def test_under_load_a_study_is_complete_too(tmp_path: Path) -> None:
+    what = plan(task(9), concurrency=(1, 3))
+    run(tmp_path / "s.sqlite", what, stop_after=20)
+    assert len(run(tmp_path / "s.sqlite", what)) + 20 <= what.runs
+    with Store(tmp_path / "s.sqlite") as store:
+        assert len(store.done()) == what.runs
+
+
+def test_the_store_refuses_a_run_that_it_has(tmp_path: Path) -> None:
+    what = plan(task(1))
+    row = run(tmp_path / "s.sqlite", what)[0]
+    with Store(tmp_path / "s.sqlite") as store, pytest.raises(sqlite3.IntegrityError):
+        store.add(row, [], "", "")
+
+
+def test_every_event_can_be_read_back(tmp_path: Path) -> None:
+    what = plan(task(2))
+    rows = run(tmp_path / "s.sqlite", what)
+    with Store(tmp_path / "s.sqlite") as store:
+        for row in rows:
+            events = store.events(RunKey(row.position, row.cell, row.sample))
+            assert isinstance(events[0], Started)
+            assert isinstance(events[-1], Finished)
+            assert events[0].settings["sampling"]["seed"] == row.seed
+            assert fold(events).answer == row.answer
+        assert store.sessions()[0]["engines"]["base"]["capabilities"]["token_prompts"]
+        assert [stored.steps for stored in store.rows()] == [
+            row.steps
+            for row in sorted(rows, key=lambda r: (r.position, [c.label for c in what.cells].index(r.cell)))
+        ]
+
+
+def test_a_run_that_breaks_off_is_a_row_with_its_error(tmp_path: Path) -> None:
+    pair = engines(dead=EngineRejected("no", engine="base"), alive_for=0)
+    rows = run(tmp_path / "s.sqlite", plan(task(2)), pair)
+    broken = [row for row in rows if row.error]
+    assert {row.cell.split()[0] for row in broken} == {"base", "specreason"}
+    assert not any(row.right for row in broken)
+    assert "EngineRejected: base: no" in str(broken[0].error)
+    with Store(tmp_path / "s.sqlite") as store:
+        assert store.forget_errors() == 4
+    assert len(run(tmp_path / "s.sqlite", plan(task(2)))) == 4
+
+
+def test_a_study_stops_when_its_engine_is_gone(tmp_path: Path) -> None:
+    pair = engines(dead=EngineUnavailable("gone", engine="base"), alive_for=30)
+    with pytest.raises(StudyStopped, match="5 runs in a row lost their engine"):
+        run(tmp_path / "s.sqlite", plan(task(50), schemes=("base",)), pair)
+    with Store(tmp_path / "s.sqlite") as store:
+        assert 4 < len(store.done()) < 50
+
+
+def test_other_problems_or_settings_do_not_get_into_a_study(tmp_path: Path) -> None:
+    run(tmp_path / "s.sqlite", plan(task(2)))
+    with pytest.raises(ConfigError, match="name another file with --store"):
+        run(tmp_path / "s.sqlite", plan(task(3)))
+    other = plan(task(2))
+    with pytest.raises(ConfigError, match="other settings of the method"):
+        run(
+            tmp_path / "s.sqlite",
+            replace(other, reasoning=other.reasoning.model_copy(update={"max_step_tokens": 9})),
+        )
+
+
+def test_more_cells_and_samples_can_be_added_to_a_study(tmp_path: Path) -> None:
+    run(tmp_path / "s.sqlite", plan(schemes=("base",)))
+    assert len(run(tmp_path / "s.sqlite", plan(samples=2, schemes=("base", "specreason")))) == 6 + 12
+
+
+def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.sqlite").write_text("dear diary" * 200)
+    with pytest.raises(ConfigError, match="cannot be used as a study"):
+        Store(tmp_path / "notes.sqlite", create=True)
+    with pytest.raises(ConfigError, match="no study at"):
+        Store(tmp_path / "missing.sqlite")
+
+
+def test_seeds_are_those_of_the_problem_and_the_sample() -> None:
+    what = plan()
+    first, second = what.task.problems[:2]
+    assert len({seed_of(what, first, 0), seed_of(what, first, 1), seed_of(what, second, 0)}) == 3
+
+
+def test_steps_survive_their_short_form() -> None:
+    steps = [Draft("small", 7.25, "accepted"), Draft("base", None, "rejected"), Draft("base", None, "none")]
+    assert steps_from_text(steps_to_text(steps)) == steps
+
+
+def test_labels_tell_cells_apart() -> None:
+    a, b = Cell("specreason", 7.0, 0, 100), Cell("specreason", 7.5, 0, 100)
+    assert a.label == "specreason threshold=7 first-n=0 budget=100 at-once=1"
+    assert short_labels([a, b]) == {a: "specreason ≥7", b: "specreason ≥7.5"}
