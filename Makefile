@@ -9,7 +9,7 @@ REQUESTS ?= 10000
 PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-eval lab-train lab-export \
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-eval lab-train lab-export \
   lab-test lock clean setup models help
 
 help:            ## this list
@@ -55,6 +55,9 @@ bench: bench-core bench-load bench-eval ## all benchmarks
 
 bench-core: models ## accuracy, cache share and overhead of the core (N= problems)
 	@$(BIN)/python -m benchmarks.core --problems $(N)
+
+bench-speed: $(READY) ## the schedules on the emulated pair, against their lower bounds (N= problems)
+	@$(BIN)/python -m benchmarks.speed --problems $(N)
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)

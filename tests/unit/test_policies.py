@@ -38,8 +38,8 @@ def test_specreason_asks_for_the_score_first() -> None:
 @pytest.mark.parametrize(
     ("value", "verdict"),
     [
-        (9.0, Accept()),
-        (7.0, Accept()),
+        (9.0, Accept(9.0)),
+        (7.0, Accept(7.0)),
         (6.999, Reject("score")),
         (0.0, Reject("score")),
         (None, Reject("unscorable")),
