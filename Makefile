@@ -9,8 +9,8 @@ REQUESTS ?= 10000
 PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-eval lab-train lab-export \
-  lab-test lock clean setup models help
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-eval \
+  lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
