@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from blockbuster import BlockBuster
+from hypothesis import settings
 
 from specreason.config import EngineSettings
 from specreason.engines import embedded
@@ -18,6 +19,10 @@ from specreason.engines.http import HttpEngine
 from specreason.models import cache
 
 os.environ.setdefault(cache.CACHE_VARIABLE, str(Path(__file__).parents[1] / ".cache" / "specreason"))
+
+# How long an example takes is the machine's business: on a busy one a deadline fails what is right.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 TINY = "smollm2-135m-instruct"
 CONTEXT = 2048

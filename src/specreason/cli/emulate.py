@@ -8,7 +8,7 @@ import typer
 
 from specreason.errors import ConfigError
 
-_EXTRA = {"fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"}
+_EXTRA = {"fastapi", "prometheus_client", "starlette", "uvicorn"}
 
 
 def emulate(
