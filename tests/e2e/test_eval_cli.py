@@ -1,0 +1,114 @@
+"""`specreason eval` as a user meets it: a real process on a small real model, killed and gone on with."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("models")
+pytest.importorskip("scipy")
+
+COMMAND = [sys.executable, "-m", "specreason.cli.app"]
+STUDY = ["eval", "run", "--task", "task.jsonl", "--schemes", "base,specreason", "--store", "s.sqlite"]
+CONFIG = """
+[base]
+model = "smollm2-135m-instruct"
+context = 1024
+[small]
+model = "smollm2-135m-instruct"
+context = 1024
+[reasoning]
+token_budget = 32
+max_step_tokens = 12
+answer_tokens = 8
+threshold = 4
+"""
+TASK = "\n".join(f'{{"id": "p{n}", "problem": "What is {n} + 8?", "answer": "{n + 8}"}}' for n in range(3))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "specreason.toml").write_text(CONFIG)
+    (tmp_path / "task.jsonl").write_text(TASK)
+    return tmp_path
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    process = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, cwd=cwd, timeout=400, check=False,
+        env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert "Traceback" not in process.stderr
+    return process
+
+
+def runs(folder: Path) -> int:
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(folder / "s.sqlite")) as store,
+    ):
+        return int(store.execute("select count(*) from runs").fetchone()[0])
+    return 0
+
+
+def test_a_killed_study_goes_on_and_is_reported(folder: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, *STUDY], cwd=folder, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and runs(folder) < 2:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    before = runs(folder)
+    assert 2 <= before < 6
+    process = run(*STUDY, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    assert f"{before} runs are there already" in process.stderr
+    assert runs(folder) == 6
+    report = run("eval", "report", "s.sqlite", cwd=folder)
+    assert report.returncode == 0, report.stderr
+    assert (folder / "s.html").read_text().startswith("<!doctype html>")
+    assert "## Accuracy and latency" in (folder / "s.md").read_text()
+    compared = run("eval", "compare", "s.sqlite:base", "s.sqlite:specreason", cwd=folder)
+    assert "This holds for problems like these 3" in compared.stdout
+    trace = run("eval", "trace", "s.sqlite", "p1", "--cell", "base", cwd=folder)
+    assert trace.stdout.startswith('{"at":0.0,"scheme":"base"')
+
+
+BAD = [
+    (["--task", "gsm9k"], "did you mean 'gsm8k'"),
+    (["--task", "task.jsonl", "--thresholds", "3,11"], "nearest valid value: 9"),
+    (["--task", "task.jsonl", "--schemes", "bas"], "did you mean 'base'"),
+    (["--task", "task.jsonl", "--budget", "5..2"], "LOW..HIGH"),
+    (["--task", "task.jsonl", "--concurrency", "0"], "whole numbers from 1"),
+    (["--task", "task.jsonl", "--samples", "2", "--temperature", "0"], "would run the same thing again"),
+    (["--task", "task.jsonl", "--skip", "9"], "leaves none"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD)
+def test_what_cannot_be_run_is_named_and_exits_with_2(folder: Path, arguments: list[str], words: str) -> None:
+    process = run("eval", "run", *arguments, cwd=folder)
+    assert process.returncode == 2, process.stderr
+    assert words in " ".join(process.stderr.split())
+
+
+def test_a_report_of_nothing_says_so(folder: Path) -> None:
+    process = run("eval", "report", "missing.sqlite", cwd=folder)
+    assert process.returncode == 2
+    assert "no study at missing.sqlite" in process.stderr
+
+
+def test_the_command_line_starts_without_the_extra(folder: Path) -> None:
+    heavy = "numpy", "scipy", "altair", "datasets", "math_verify", "specreason.eval"
+    code = f"import sys, specreason.cli.app; print([m for m in {heavy!r} if m in sys.modules])"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, timeout=60, check=True
+    )
+    assert process.stdout.strip() == "[]"
