@@ -142,7 +142,7 @@ async def probe_cancellation(engine: HttpEngine) -> bool | None:
         await call.aclose()
     if not seen:
         return None
-    for _ in range(50):  # a loaded machine needs a while to notice
+    for _ in range(150):  # a loaded machine needs a while to notice
         if (await engine.running_requests() or 0) <= before:
             return True
         await asyncio.sleep(0.1)
