@@ -17,15 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import resident_mb
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
 from specreason.cli.eval_report import report
-from specreason.engines.protocol import Generation, Meter, NextToken, Piece, Prompt, Sampling
 from specreason.engines.scripted import ScriptedEngine
 from specreason.eval.facts import session_facts
 from specreason.eval.grader import Grader
@@ -42,43 +39,6 @@ SMALL = [
 BASE = [SMALL[0], "A quarter of 84 is 21, so 21 pens are given away.\n\n", SMALL[2]]
 SETTLED = 500  # runs of a process before its memory is looked at
 LONGEST_S = 580.0
-
-
-@dataclass(slots=True)
-class ForgetfulEngine(ScriptedEngine):
-    """Keeps no list of its calls, so that all growth of memory is the study's."""
-
-    def generate(
-        self,
-        prompt: Prompt,
-        *,
-        sampling: Sampling,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        session: str = "",
-    ) -> Generation:
-        """See `ScriptedEngine`."""
-        written = ScriptedEngine.generate(self, prompt, sampling=sampling, max_tokens=max_tokens)
-
-        async def pieces(meter: Meter) -> AsyncGenerator[Piece, None]:
-            try:
-                async for piece in written:
-                    meter.usage = written.usage
-                    yield piece
-                meter.finish = written.finish
-            finally:
-                await written.aclose()
-                self.calls.clear()
-
-        return Generation(pieces)
-
-    async def next_token_logprobs(
-        self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
-    ) -> NextToken:
-        """See `ScriptedEngine`."""
-        told = await ScriptedEngine.next_token_logprobs(self, prompt)
-        self.calls.clear()
-        return told
 
 
 def main() -> None:
@@ -159,8 +119,10 @@ async def work(folder: Path) -> None:
     task = from_file(folder / "problems.jsonl", 0)
     cells = Grid(("base", "specreason"), (7.0,), (0,), (8192,)).cells()
     plan = Plan(task, cells, 1, 0, ReasoningSettings(), SamplingSettings())
-    base = ForgetfulEngine("base", steps=BASE, answer="So \\boxed{63}.", scores={"is 19 pens": "2"})
-    small = ForgetfulEngine("small", steps=SMALL, answer="So \\boxed{63}.")
+    base = ScriptedEngine(
+        "base", steps=BASE, answer="So \\boxed{63}.", scores={"is 19 pens": "2"}, record=False
+    )
+    small = ScriptedEngine("small", steps=SMALL, answer="So \\boxed{63}.", record=False)
     with Store(folder / "study.sqlite", create=True) as store:
         async with SpecReason(Settings(), engines={"base": base, "small": small}) as pair, Grader() as grader:
             store.settle({"models": {"base": base.model, "small": small.model}, "seed": 0}, task)

@@ -37,7 +37,7 @@ LONGEST_S = 280
 
 @dataclass(slots=True)
 class PacedEngine(ScriptedEngine):
-    """Writes by the clock, so that no lateness of ours adds up, and remembers nothing."""
+    """Writes by the clock, so that no lateness of ours adds up."""
 
     def generate(
         self,
@@ -62,7 +62,6 @@ class PacedEngine(ScriptedEngine):
                 meter.finish = written.finish
             finally:
                 await written.aclose()
-                self.calls.clear()
 
         return Generation(pieces)
 
@@ -106,8 +105,10 @@ def main() -> None:
 async def serve(streams: int) -> None:
     """The server's process: tells its address on standard output, stops when standard input closes."""
     pair: dict[Role, ScriptedEngine] = {
-        "base": PacedEngine("base", steps=BASE, answer="It is \\boxed{8}.", scores={"is 9": "2"}),
-        "small": PacedEngine("small", steps=DRAFTS),
+        "base": PacedEngine(
+            "base", steps=BASE, answer="It is \\boxed{8}.", scores={"is 9": "2"}, record=False
+        ),
+        "small": PacedEngine("small", steps=DRAFTS, record=False),
     }
     settings = Settings(
         server=ServerSettings(port=0, concurrency=streams, queue=streams, log_level="warning")

@@ -30,17 +30,18 @@ def lookahead(depth: int) -> Schedule:
                     return
                 yield pending.drafted
                 checked = Checked(pending.drafted, await pending.verifying)
-                stands = checked.chosen is not None
-                if stands:
-                    chain = pending.drafted.drafts[checked.chosen or 0].after
-                if stands and checked.chosen == pending.drafted.favourite:
+                chosen = checked.chosen
+                if chosen is None:
+                    await scout.stop()  # before anyone is told: the rewrite begins at once
+                    yield checked
+                    return
+                chain = pending.drafted.drafts[chosen].after
+                if chosen == pending.drafted.favourite:
                     scout.go_on()
                 else:  # all that was drafted after it stands on what does not
                     await scout.stop()
                     scout = _Scout(speculation, chain, depth)
                 yield checked
-                if not stands:
-                    return
         finally:
             await scout.stop()
 

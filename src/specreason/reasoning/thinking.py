@@ -91,8 +91,7 @@ class Thinking:
             raise error
         self.lost = error
         self.policy = SinglePolicy("base")
-        for drafter in self.drafters:
-            await drafter.hold()
+        await self.hold_drafters()
         self.drafters = []
         self.chain = replace(self.chain, prompts={"base": self.chain.prompts["base"]})
 
