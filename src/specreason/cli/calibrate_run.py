@@ -1,7 +1,6 @@
 """The work of `specreason calibrate`: asks the judge about labelled steps until the wish is carried."""
 
 import asyncio
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
@@ -14,7 +13,7 @@ from specreason.config import Settings, load_settings
 from specreason.config.load import DEFAULT_FILE
 from specreason.errors import ConfigError, InputError
 from specreason.eval.judging_statistics import ScoredStep, Threshold, threshold_for
-from specreason.eval.labelled_steps import LabelledStep, labelled_steps
+from specreason.eval.labelled_steps import LabelledStep, labelled_steps, spread
 from specreason.eval.score_steps import judged_steps
 from specreason.eval.store import Store
 from specreason.eval.write_threshold import write_threshold
@@ -47,7 +46,7 @@ def calibrate(
     settings = resolve(load_settings(config, {"pair": pair}))
     method = settings.reasoning.judge_method
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    labelled = itertools.islice(labelled_steps(steps, seed), limit)
+    labelled = spread(labelled_steps(steps, seed), limit)
     wish = {"precision": precision, "acceptance": acceptance, "right_share": right_share}
 
     def satisfied(scored: Sequence[ScoredStep]) -> Threshold | None:
