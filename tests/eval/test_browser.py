@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from studies import plan, run
@@ -22,9 +24,16 @@ CHROMIUM = next(
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt install chromium)")
 
 
+def noted(where: list[str], what: str) -> Callable[[Any], None]:
+    def note(thing: Any) -> None:
+        where.append(getattr(thing, what))
+
+    return note
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_report_is_readable_offline(tmp_path: Path, scheme: str) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
+    playwright: Any = pytest.importorskip("playwright.sync_api")
     run(tmp_path / "s.sqlite", plan(samples=2, thresholds=(0, 7)))
     with Store(tmp_path / "s.sqlite") as store:
         (tmp_path / "s.html").write_text(page(made(store, "base", traces=2)), encoding="utf-8")
@@ -33,8 +42,8 @@ def test_a_report_is_readable_offline(tmp_path: Path, scheme: str) -> None:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(color_scheme=scheme, viewport={"width": 1200, "height": 900}, offline=True)
-        opened.on("request", lambda request: asked.append(request.url))
-        opened.on("console", lambda message: told.append(message.text))
+        opened.on("request", noted(asked, "url"))
+        opened.on("console", noted(told, "text"))
         opened.goto((tmp_path / "s.html").as_uri())
         figures = opened.locator("figure svg")
         boxes = [figures.nth(n).bounding_box() for n in range(figures.count())]

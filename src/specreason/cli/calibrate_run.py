@@ -1,6 +1,7 @@
 """The work of `specreason calibrate`: asks the judge about labelled steps until the wish is carried."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
@@ -74,7 +75,7 @@ def calibrate(
             "right in real use, or precision is that among as many wrong steps as right ones",
             markup=False,
         )
-    target = config or DEFAULT_FILE
+    target = config or Path(os.environ.get("SPECREASON_CONFIG") or DEFAULT_FILE)
     if not dry_run:
         write_threshold(target, found.value, method, why)
         console.print(f"written to {target}", markup=False)

@@ -15,8 +15,9 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import get_args
 
-from specreason.config import ReasoningSettings, SamplingSettings
+from specreason.config import ReasoningSettings, SamplingSettings, Scheme
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
 from specreason.eval.grader import Grader
 from specreason.eval.grid import Cell
@@ -116,7 +117,7 @@ class Study:
     async def _read(self, position: int) -> None:
         """Let each model read a problem, so that its prompt is in the cache for whichever cell is first."""
         text = self._plan.task.problems[position].text
-        for role in self._pair.engines:
+        for role in (role for role in self._pair.engines if role in get_args(Scheme)):
             one_token = ReasoningSettings.model_validate(
                 self._plan.reasoning.model_dump()
                 | {"scheme": role, "token_budget": 1, "answer_tokens": 1, "max_step_tokens": 1}
