@@ -88,9 +88,13 @@ def blocks(plan: Plan, done: set[RunKey]) -> Iterator[list[Wave]]:
                 yield left
 
 
-def seed_of(plan: Plan, problem: Problem, sample: int) -> int:
-    """The seed of a run: the same in all cells, another for each problem and sample."""
-    return zlib.crc32(f"{plan.seed} {problem.id} {sample}".encode())
+def seed_of(plan: Plan, cell: Cell, problem: Problem, sample: int) -> int:
+    """The seed of a run, another for each cell too.
+
+    With the same one, two thresholds would draft the same steps, and whichever came second would find them
+    in the base model's cache.
+    """
+    return zlib.crc32(f"{plan.seed} {cell.label} {problem.id} {sample}".encode())
 
 
 class Study:
@@ -145,7 +149,7 @@ class Study:
 
     async def _run(self, cell: Cell, key: RunKey) -> Row:
         plan, problem = self._plan, self._plan.task.problems[key.position]
-        seed = seed_of(plan, problem, key.sample)
+        seed = seed_of(plan, cell, problem, key.sample)
         sampling = plan.sampling.model_copy(update={"seed": seed})
         started_at, began = time.time(), time.perf_counter()
         events = await self._events(problem, cell.reasoning(plan.reasoning), sampling)
