@@ -62,8 +62,9 @@ def test_a_killed_study_goes_on_and_is_reported(folder: Path) -> None:
         [*COMMAND, *STUDY], cwd=folder, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 300
-        while time.monotonic() < deadline and runs(folder) < 2:
+        while time.monotonic() < deadline and runs(folder) < 2 and process.poll() is None:
             time.sleep(0.05)
+        assert process.poll() is None, "the study ended before it could be killed"
         os.killpg(process.pid, signal.SIGKILL)
     before = runs(folder)
     assert 2 <= before < 6

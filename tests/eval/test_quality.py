@@ -14,7 +14,7 @@ from studies import plan, run, task
 from specreason.config import EngineSettings, load_settings
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import ConfigError, InputError
-from specreason.eval.labelled_steps import corrupted, labelled_steps
+from specreason.eval.labelled_steps import corrupted, labelled_steps, spread
 from specreason.eval.score_steps import Judged, judged_steps
 from specreason.eval.store import Store
 from specreason.eval.write_threshold import write_threshold
@@ -52,6 +52,15 @@ def test_unlabelled_steps_come_with_a_wrong_twin(tmp_path: Path) -> None:
     assert steps[2].before == steps[3].before == ("2 + 2 = 4.\n\n",)
     assert steps[3].text != steps[2].text
     assert len({step.item for step in steps}) == 4
+
+
+def test_steps_are_taken_from_many_problems_before_many_of_one(tmp_path: Path) -> None:
+    line = steps_file(tmp_path).read_text()
+    path = tmp_path / "many.jsonl"
+    path.write_text("\n".join(line.replace('"a"', f'"a{n}"') for n in range(5)))
+    taken = spread(labelled_steps(path, 0), 10)
+    assert [step.item for step in taken[:4]] == ["a0/0", "a0/0/wrong", "a1/0", "a1/0/wrong"]
+    assert len({step.problem_id for step in taken}) == 5
 
 
 def test_labels_are_taken_as_they_are(tmp_path: Path) -> None:

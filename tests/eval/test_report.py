@@ -106,3 +106,10 @@ def test_accuracy_is_also_given_where_the_base_kept_within_its_budget(tmp_path: 
 
 def test_the_pareto_front_is_what_nothing_beats_in_both() -> None:
     assert front([(1.0, 0.2), (2.0, 0.5), (3.0, 0.4), (2.0, 0.6), (4.0, 0.6)]) == [0, 3]
+
+
+def test_a_study_that_has_only_begun_can_be_reported(tmp_path: Path) -> None:
+    run(tmp_path / "s.sqlite", plan(), stop_after=1)
+    with Store(tmp_path / "s.sqlite") as store:
+        html = page(made(store, "base", traces=1))
+    assert "nan" not in html.split("</style>")[1]

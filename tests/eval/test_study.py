@@ -144,10 +144,10 @@ def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "missing.sqlite")
 
 
-def test_seeds_are_those_of_the_problem_and_the_sample() -> None:
+def test_every_run_has_a_seed_of_its_own() -> None:
     what = plan()
-    first, second = what.task.problems[:2]
-    assert len({seed_of(what, first, 0), seed_of(what, first, 1), seed_of(what, second, 0)}) == 3
+    seeds = {seed_of(what, c, p, s) for c in what.cells for p in what.task.problems for s in (0, 1)}
+    assert len(seeds) == 3 * 6 * 2
 
 
 def test_steps_survive_their_short_form() -> None:

@@ -1,7 +1,7 @@
 """The work of `specreason calibrate`: asks the judge about labelled steps until the wish is carried."""
 
 import asyncio
-import itertools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
@@ -14,7 +14,7 @@ from specreason.config import Settings, load_settings
 from specreason.config.load import DEFAULT_FILE
 from specreason.errors import ConfigError, InputError
 from specreason.eval.judging_statistics import ScoredStep, Threshold, threshold_for
-from specreason.eval.labelled_steps import LabelledStep, labelled_steps
+from specreason.eval.labelled_steps import LabelledStep, labelled_steps, spread
 from specreason.eval.score_steps import judged_steps
 from specreason.eval.store import Store
 from specreason.eval.write_threshold import write_threshold
@@ -47,7 +47,7 @@ def calibrate(
     settings = resolve(load_settings(config, {"pair": pair}))
     method = settings.reasoning.judge_method
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    labelled = itertools.islice(labelled_steps(steps, seed), limit)
+    labelled = spread(labelled_steps(steps, seed), limit)
     wish = {"precision": precision, "acceptance": acceptance, "right_share": right_share}
 
     def satisfied(scored: Sequence[ScoredStep]) -> Threshold | None:
@@ -75,7 +75,7 @@ def calibrate(
             "right in real use, or precision is that among as many wrong steps as right ones",
             markup=False,
         )
-    target = config or DEFAULT_FILE
+    target = config or Path(os.environ.get("SPECREASON_CONFIG") or DEFAULT_FILE)
     if not dry_run:
         write_threshold(target, found.value, method, why)
         console.print(f"written to {target}", markup=False)

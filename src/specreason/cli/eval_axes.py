@@ -17,11 +17,11 @@ def grid_of(
 ) -> Grid:
     """The grid; what is not given is as in `settings`. Each value is checked like a setting."""
 
-    def checked(key: str, text: str | None, default: float) -> list[float]:
+    def checked(key: str, flag: str, text: str | None, default: float) -> list[float]:
         if text is None:
             return [default]
         told: list[float] = []
-        for value in _values(key, text):
+        for value in _values(flag, text):
             # Loading the settings with it checks range and type, and words the error.
             section = load_settings(config, {**flags, f"reasoning.{key}": value}).reasoning
             told.append(getattr(section, key))
@@ -30,11 +30,16 @@ def grid_of(
     reasoning = settings.reasoning
     return Grid(
         schemes=schemes_of(axes.get("schemes")),
-        thresholds=checked("threshold", axes.get("thresholds"), reasoning.threshold),
+        thresholds=checked("threshold", "--thresholds", axes.get("thresholds"), reasoning.threshold),
         first_n=[
-            int(n) for n in checked("first_n_base_steps", axes.get("first_n"), reasoning.first_n_base_steps)
+            int(n)
+            for n in checked(
+                "first_n_base_steps", "--first-n", axes.get("first_n"), reasoning.first_n_base_steps
+            )
         ],
-        budgets=[int(n) for n in checked("token_budget", axes.get("budget"), reasoning.token_budget)],
+        budgets=[
+            int(n) for n in checked("token_budget", "--budget", axes.get("budget"), reasoning.token_budget)
+        ],
         concurrency=_at_once(axes.get("concurrency") or "1"),
     )
 
@@ -53,8 +58,7 @@ def schemes_of(text: str | None) -> list[Scheme]:
     return told
 
 
-def _values(key: str, text: str) -> list[str]:
-    flag = f"--{key.replace('_', '-')}"
+def _values(flag: str, text: str) -> list[str]:
     if _RANGE not in text:
         return _parts(flag, text)
     low, _, high = text.partition(_RANGE)

@@ -14,11 +14,14 @@ from specreason.config import Settings, load_settings
 from specreason.config.load import nearest
 from specreason.errors import ConfigError, InputError
 from specreason.eval.judging_statistics import Threshold, auc, reliability, threshold_for
-from specreason.eval.labelled_steps import LabelledStep, labelled_steps
+from specreason.eval.labelled_steps import LabelledStep, labelled_steps, spread
 from specreason.eval.score_steps import METHODS, Judged, judged_steps
 from specreason.eval.store import Store
 from specreason.reasoning.judging import JudgePrompt
 from specreason.session import open_engine, resolve
+
+# Below this a bootstrap over problems has too little to draw from.
+_FEW_PROBLEMS = 20
 
 
 def score_quality(
@@ -36,7 +39,7 @@ def score_quality(
     """See `specreason eval score-quality --help`."""
     settings = resolve(load_settings(config, {"pair": pair}))
     chosen = _prompts(prompts)
-    labelled = list(itertools.islice(labelled_steps(steps, seed), limit))
+    labelled = spread(labelled_steps(steps, seed), limit)
     if not labelled:
         raise InputError(f"{steps} holds no step with a number in it, and no labels")
     judged = asyncio.run(_all_judged(settings, labelled, chosen, store))
@@ -52,9 +55,11 @@ def quality_lines(
 ) -> list[str]:
     """The result as Markdown."""
     right = sum(item.step.right for item in judged) // len(prompts)
+    problems = len({item.step.problem_id for item in judged})
     lines = [
-        f"{len(judged) // len(prompts)} steps, {right} of them right; wrong ones "
+        f"{len(judged) // len(prompts)} steps of {problems} problems, {right} of them right; wrong ones "
         + ("are right steps with one number changed." if judged[0].step.made else "as labelled."),
+        *(["", "So few problems make intervals that are too narrow."] if problems < _FEW_PROBLEMS else []),
         "",
         "| prompt | method | AUC, 95% interval | unreadable | seconds a score | threshold |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -4,10 +4,11 @@ From a file of JSON Lines, or from the chains of a study that led to right answe
 every step counts as right, and beside it stands the same step with one of its numbers changed.
 """
 
+import itertools
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -45,6 +46,18 @@ def labelled_steps(path: Path, seed: int) -> Iterator[LabelledStep]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield from _from_line(f"{path}, line {number}", number, line, seed)
+
+
+def spread(steps: Iterable[LabelledStep], limit: int) -> list[LabelledStep]:
+    """At most `limit` of the steps, from as many problems as there are: one place of each chain in turn.
+
+    Steps of one chain are no independent evidence. A step and its wrong twin stay together.
+    """
+    chains: dict[str, dict[int, list[LabelledStep]]] = {}
+    for step in steps:
+        chains.setdefault(step.problem_id, {}).setdefault(len(step.before), []).append(step)
+    rounds = itertools.zip_longest(*(chain.values() for chain in chains.values()), fillvalue=())
+    return list(itertools.islice((step for turn in rounds for place in turn for step in place), limit))
 
 
 def corrupted(text: str, rng: random.Random) -> str | None:

@@ -15,8 +15,9 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import get_args
 
-from specreason.config import ReasoningSettings, SamplingSettings
+from specreason.config import ReasoningSettings, SamplingSettings, Scheme
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
 from specreason.eval.grader import Grader
 from specreason.eval.grid import Cell
@@ -87,9 +88,13 @@ def blocks(plan: Plan, done: set[RunKey]) -> Iterator[list[Wave]]:
                 yield left
 
 
-def seed_of(plan: Plan, problem: Problem, sample: int) -> int:
-    """The seed of a run: the same in all cells, another for each problem and sample."""
-    return zlib.crc32(f"{plan.seed} {problem.id} {sample}".encode())
+def seed_of(plan: Plan, cell: Cell, problem: Problem, sample: int) -> int:
+    """The seed of a run, another for each cell too.
+
+    With the same one, two thresholds would draft the same steps, and whichever came second would find them
+    in the base model's cache.
+    """
+    return zlib.crc32(f"{plan.seed} {cell.label} {problem.id} {sample}".encode())
 
 
 class Study:
@@ -116,7 +121,7 @@ class Study:
     async def _read(self, position: int) -> None:
         """Let each model read a problem, so that its prompt is in the cache for whichever cell is first."""
         text = self._plan.task.problems[position].text
-        for role in self._pair.engines:
+        for role in (role for role in self._pair.engines if role in get_args(Scheme)):
             one_token = ReasoningSettings.model_validate(
                 self._plan.reasoning.model_dump()
                 | {"scheme": role, "token_budget": 1, "answer_tokens": 1, "max_step_tokens": 1}
@@ -144,7 +149,7 @@ class Study:
 
     async def _run(self, cell: Cell, key: RunKey) -> Row:
         plan, problem = self._plan, self._plan.task.problems[key.position]
-        seed = seed_of(plan, problem, key.sample)
+        seed = seed_of(plan, cell, problem, key.sample)
         sampling = plan.sampling.model_copy(update={"seed": seed})
         started_at, began = time.time(), time.perf_counter()
         events = await self._events(problem, cell.reasoning(plan.reasoning), sampling)

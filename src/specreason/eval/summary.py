@@ -71,7 +71,11 @@ def _summary(
     steps = [step for row in rows for step in row.steps]
     prompt = _token_sum(rows, "prompt")
     judged = judges(runs.cell.scheme)
-    references = [found for name in against if (found := study.reference(runs.cell, name))]
+    references = [
+        found
+        for name in against
+        if (found := study.reference(runs.cell, name)) and found.problems & runs.problems
+    ]
     return Summary(
         runs=runs,
         accuracy=mean(per_problem(runs.right()), share=True),

@@ -83,7 +83,7 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
         ),
         ("order", "problem by problem (under load: block by block); schemes take turns, who begins changes"),
         ("warm-up", "every model reads a problem once before its measured runs, the same for all schemes"),
-        ("seeds", f"from {study.seed}, the problem and the sample; the same in all schemes"),
+        ("seeds", f"from {study.seed}, the cell, the problem and the sample"),
         ("versions", ", ".join(f"{name} {found}" for name, found in versions.items())),
         ("sessions", f"{len(study.sessions)} (a study goes on where it was stopped)"),
         ("command", str(last.get("command", ""))),
