@@ -1,8 +1,9 @@
 """Training batches: chains, with the judge's questions as branches of them.
 
-A branch is a candidate step and the judge's token, hung on the chain before that step. Branches see the chain
-and themselves, never each other, and nothing in the chain sees a branch: so one pass over one chain teaches
-all its steps and many verdicts, and every token stands in the context that it will meet in use.
+A branch hangs on the first tokens of a chain: the judge's token alone, or a candidate step and that token.
+It sees the chain up to there and itself, no other branch, and nothing in the chain sees a branch: so one pass
+over one chain teaches all its steps and many verdicts, and every token stands in the context that it will
+meet in use.
 
     chain    <think> 1) ... 2) ... 3) ... </think> The answer ...
                        |      |
@@ -10,7 +11,7 @@ all its steps and many verdicts, and every token stands in the context that it w
                        +- J -> 9      |     +- J -> 0
                                       +- J -> 9
 
-The judge is also asked in the middle of a candidate, whether all is right so far: a verdict on a whole step
+The judge is also asked in the middle of a step, whether all is right so far: a verdict on a whole step
 alone teaches hardly anything, since it does not say which of its tokens was wrong.
 """
 
@@ -31,7 +32,9 @@ from specreason_lab.tokenizer import TURN_END, encode, opened
 CHAIN = 0
 PADDING = -1
 _FACTS = 20  # in a row of drill
-_MIDDLES = 3  # verdicts in the middle of a candidate, besides those at its first slip
+_MIDDLES = 5  # verdicts in the middle of a step, besides those at its first slip
+_CANDIDATES = 4  # of the small model's own steps, hung on a chain
+_WRONG = 0.4  # share of wrong steps in a chain that is judged
 # Problems with candidates for their steps, [(index, text)]: what the small model itself wrote there.
 Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
 
@@ -69,14 +72,14 @@ class _Row:
 class Maker:
     """Makes batches of about `tokens` tokens.
 
-    `verdicts`: how many candidates besides its own steps a chain carries; none if it is `brief`. `drill`: the
-    share of rows that are no chains but hard calculations, one after the other.
+    `judged`: with verdicts; then chains must not be `brief`. `drill`: the share of rows that are no chains
+    but hard calculations, one after the other.
     """
 
     tokenizer: Tokenizer
     tokens: int
     seed: int
-    verdicts: int = 0
+    judged: bool = False
     brief: bool = False
     samples: Candidates | None = None
     drill: float = 0.0
@@ -96,39 +99,21 @@ class Maker:
         return [batch(rows) for rows in made]
 
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
+        tokenizer = self.tokenizer
         if rng.random() < self.drill:
-            return (drilled_judge if self.verdicts and rng.random() < 0.7 else drill)(self.tokenizer, rng)
-        drawn: Sequence[tuple[int, str]] = ()
-        if self.samples and self.verdicts and rng.random() < 0.6:
-            problem, drawn = rng.choice(self.samples)
-        else:
+            return (drilled_judge if self.judged and rng.random() < 0.6 else drill)(tokenizer, rng)
+        if not self.judged:
             problem = next(source)
-        asked = opened(problem.text + (f"\n\n{INSTRUCTION}" if rng.random() < 0.1 else ""))
-        row = chain(self.tokenizer, asked, problem, brief=self.brief)
-        if not self.verdicts:
-            return row
-        ends, steps = step_ends(self.tokenizer, asked, problem), problem.steps
-        judge, right, wrong = (encode(self.tokenizer, text)[0] for text in (INLINE_JUDGE, "9", "0"))
-        for end in ends[1:]:
-            if rng.random() < 0.5:
-                hang(row, end, [judge], right)
-        # Most of what the small model writes is right; as much is to be learned from what is wrong.
-        goods = [problem.right(steps[:index], text) for index, text in drawn]
-        candidates = [candidate for candidate, good in zip(drawn, goods, strict=True) if not good]
-        candidates += [candidate for candidate, good in zip(drawn, goods, strict=True) if good][:1]
-        while len(candidates) < self.verdicts:
-            index = rng.randrange(len(steps))
-            candidates.append((index, corrupted(rng, problem, index)))
-        for index, text in candidates:
-            ids, expected = encode(self.tokenizer, text), encode(self.tokenizer, steps[index])
-            good = problem.right(steps[:index], text)
-            number = hang(row, ends[index], [*ids, judge], right if good else wrong)
-            agrees = [a == b for a, b in zip(ids, expected, strict=False)]
-            slip = len(ids) if good or all(agrees) else agrees.index(False)
-            middles = {slip - 1, slip} | {rng.randrange(len(ids)) for _ in range(_MIDDLES)}
-            for place in middles & set(range(len(ids))):
-                ask(row, number, ends[index], place, judge, right if place < slip else wrong)
-        return row
+            return chain(tokenizer, _asked(rng, problem), problem, brief=self.brief)
+        if self.samples and rng.random() < 0.5:
+            problem, drawn = rng.choice(self.samples)
+            return sampled_chain(tokenizer, rng, _asked(rng, problem), problem, drawn)
+        problem = next(source)
+        return judged_chain(tokenizer, rng, _asked(rng, problem), problem)
+
+
+def _asked(rng: random.Random, problem: Problem) -> str:
+    return opened(problem.text + (f"\n\n{INSTRUCTION}" if rng.random() < 0.1 else ""))
 
 
 def chain(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: bool = False) -> _Row:
@@ -155,17 +140,85 @@ def drill(tokenizer: Tokenizer, rng: random.Random) -> _Row:
 
 
 def drilled_judge(tokenizer: Tokenizer, rng: random.Random) -> _Row:
-    """Calculations, right and wrong, with nothing around them but the judge's question.
+    """Facts, right and wrong, with nothing around them but the judge's question after each.
 
     Comparing what is stated with what one expects is learned here: in whole steps the signal is too thin.
     """
-    judge, right, wrong = (encode(tokenizer, text)[0] for text in (INLINE_JUDGE, "9", "0"))
-    start = list(encode(tokenizer, fact(rng)))
-    row = _row(start, [-100] * len(start), [False] * len(start))
-    for _ in range(_FACTS):
-        text, good = judged_fact(rng)
-        hang(row, 0, [*encode(tokenizer, text), judge], right if good else wrong)
+    facts = [judged_fact(rng) for _ in range(_FACTS)]
+    told = [encode(tokenizer, text) for text, _ in facts]
+    ids = list(itertools.chain.from_iterable(told))
+    row = _row(ids, [-100] * len(ids), [False] * len(ids))
+    ends = itertools.accumulate(map(len, told))
+    for end, (_, good) in zip(ends, facts, strict=True):
+        _ask(row, tokenizer, end - rng.randrange(2), good=good)  # before the full stop, or after it
     return row
+
+
+def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem: Problem) -> _Row:
+    """A chain in which some steps are wrong, judged all along; what is right in it is learned too."""
+    ids = list(encode(tokenizer, prompt))
+    targets = [-100] * len(ids)
+    verdicts: list[tuple[int, bool]] = []
+    before: list[str] = []
+    while (right := problem.expected(before)) is not None:
+        step = corrupted(rng, problem, before) if rng.random() < _WRONG else right
+        written, expected = encode(tokenizer, step), encode(tokenizer, right)
+        slip = _slip(written, expected)
+        start = len(ids)
+        ids += written
+        targets += [-100] * len(written)
+        targets[start - 1 : start - 1 + slip] = written[:slip]
+        for place in _judged_places(rng, written, slip):
+            verdicts.append((start + place + 1, place < slip))
+        before.append(step)
+    row = _row(ids, targets, [False] * len(ids))
+    for end, good in verdicts:
+        _ask(row, tokenizer, end, good=good)
+    return row
+
+
+def sampled_chain(
+    tokenizer: Tokenizer, rng: random.Random, prompt: str, problem: Problem, drawn: Sequence[tuple[int, str]]
+) -> _Row:
+    """The right solution, on which steps hang that the small model wrote there, with verdicts."""
+    row = chain(tokenizer, prompt, problem)
+    judge, right, wrong = _verdicts(tokenizer)
+    ends, steps = step_ends(tokenizer, prompt, problem), problem.steps
+    for end in ends[1:]:
+        _ask(row, tokenizer, end, good=True)
+    # Most of what the small model writes is right; more is to be learned from what is wrong.
+    for index, text in sorted(drawn, key=lambda item: problem.right(steps[: item[0]], item[1]))[:_CANDIDATES]:
+        ids = encode(tokenizer, text)
+        slip = _slip(ids, encode(tokenizer, steps[index]))
+        number = hang(row, ends[index], [*ids, judge], right if slip == len(ids) else wrong)
+        for place in _judged_places(rng, ids, slip) - {len(ids) - 1}:
+            ask(row, number, ends[index], place, judge, right if place < slip else wrong)
+    return row
+
+
+def _slip(written: Sequence[int], expected: Sequence[int]) -> int:
+    """How many tokens are right."""
+    agree = [a == b for a, b in zip(written, expected, strict=False)]
+    return agree.index(False) if False in agree else len(agree)
+
+
+def _judged_places(rng: random.Random, ids: Sequence[int], slip: int) -> set[int]:
+    """The end, both sides of the first slip, and a few others."""
+    places = {len(ids) - 1, slip - 1, slip} | {rng.randrange(len(ids)) for _ in range(_MIDDLES)}
+    return places & set(range(len(ids)))
+
+
+def _ask(row: _Row, tokenizer: Tokenizer, end: int, *, good: bool) -> None:
+    """Ask the judge after the first `end` tokens of the chain."""
+    judge, right, wrong = _verdicts(tokenizer)
+    hang(row, end, [judge], right if good else wrong)
+
+
+@cache
+def _verdicts(tokenizer: Tokenizer) -> tuple[int, int, int]:
+    """The judge's question, and what it says of a right and of a wrong step."""
+    judge, right, wrong = (encode(tokenizer, text)[0] for text in (INLINE_JUDGE, "9", "0"))
+    return judge, right, wrong
 
 
 def _row(ids: list[int], targets: list[int], looked_up: list[bool]) -> _Row:

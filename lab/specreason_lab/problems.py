@@ -76,16 +76,23 @@ class Problem:
 
     def right(self, before: Sequence[str], step: str) -> bool:
         """Whether `step` is right after the steps `before`, taking the values that they state."""
-        if len(before) >= len(self.quantities):
-            return False
-        values = {**self.given, **dict(_stated(text) for text in before if _STATED.search(text))}
-        index = len(before)
+        expected = self.expected(before)
+        return expected is not None and " ".join(step.split()) == " ".join(expected.split())
+
+    def expected(self, before: Sequence[str]) -> str | None:
+        """The right step after the steps `before`; None at the end, or if one of them left a value out."""
+        if (index := len(before)) >= len(self.quantities):
+            return None
+        values = self.values(before)
         quantity, last = self.quantities[index], index == len(self.quantities) - 1
         try:
-            expected = written(quantity, index, values, quantity.value(values), last=last)
-        except KeyError:  # a wrong step before left a value out
-            return False
-        return " ".join(step.split()) == " ".join(expected.split())
+            return written(quantity, index, values, quantity.value(values), last=last)
+        except KeyError:
+            return None
+
+    def values(self, before: Sequence[str]) -> dict[str, int]:
+        """What is known after the steps `before`, as they state it."""
+        return {**self.given, **dict(_stated(text) for text in before if _STATED.search(text))}
 
 
 def written(
@@ -133,8 +140,7 @@ def judged_fact(rng: random.Random) -> tuple[str, bool]:
     if rng.random() < 0.5:
         near = (value + rng.choice((-10, -2, -1, 1, 2, 10))) % MODULUS
         stated = rng.choice((rng.randrange(MODULUS), near))
-    end = rng.choice(("", "."))
-    return f" Now {calculation(op, numbers, stated)}{end}", stated == value
+    return f" Now {calculation(op, numbers, stated)}.", stated == value
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,31 +321,33 @@ def _sequence(rng: random.Random, steps: int) -> Problem:
     return Problem("sequence", text, {"a": start}, quantities)
 
 
-def corrupted(rng: random.Random, made: Problem, index: int) -> str:
-    """A wrong version of step `index`: wrong result, slip of the pen, wrong operand, operation or step."""
+def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
+    """A wrong step after `before`: wrong result, slip of the pen, wrong operand or operation.
+
+    It always states a value for the right name, so that the chain can go on from it.
+    """
+    index = len(before)
     quantity, last = made.quantities[index], index == len(made.quantities) - 1
-    values = {**made.given, **dict(_stated(step) for step in made.steps[:index])}
+    values = made.values(before)
     value = quantity.value(values)
+    right = written(quantity, index, values, value, last=last)
     while True:
-        kind = rng.choice(("result", "result", "near", "slip", "operand", "operation", "order"))
-        wrong = ""
+        kind = rng.choice(("result", "result", "near", "slip", "operand", "operation"))
         if kind == "result":
             wrong = written(quantity, index, values, rng.randrange(MODULUS), last=last)
         elif kind == "near":
             near = (value + rng.choice((-10, -2, -1, 1, 2, 10))) % MODULUS
             wrong = written(quantity, index, values, near, last=last)
         elif kind == "slip":
-            wrong = _STATED.sub(f"So {quantity.name} {rng.randrange(MODULUS)}", made.steps[index])
+            wrong = _STATED.sub(f"So {quantity.name} {rng.randrange(MODULUS)}", right)
         elif kind == "operand":
             name = rng.choice([o for o in quantity.operands if isinstance(o, str)])
             other = values | {name: rng.choice([rng.randrange(MODULUS), *values.values()])}
             wrong = written(quantity, index, other, quantity.value(other), last=last)
-        elif kind == "operation":
+        else:
             arity = len(quantity.operands)
             op = rng.choice([op for op, o in OPERATIONS.items() if o.told.count("{}") == arity])
             other_way = Quantity(quantity.name, op, quantity.operands)
             wrong = written(other_way, index, values, other_way.value(values), last=last)
-        elif index + 1 < len(made.steps):
-            wrong = made.steps[index + 1]
-        if wrong and not made.right(made.steps[:index], wrong):
+        if wrong != right:
             return wrong

@@ -21,7 +21,6 @@ from specreason_lab.model import Llama, Shape, deepened
 from specreason_lab.muon import Muon
 from specreason_lab.problems import LENGTHS, problems
 
-VERDICTS = 4  # candidates for its steps that a chain carries
 MASTERED = 0.3  # nats: chains grow when looking a value up costs less than this
 
 
@@ -98,7 +97,7 @@ def train(
             tokenizer,
             plan.batch,
             plan.seed,
-            verdicts=VERDICTS if judging else 0,
+            judged=judging,
             brief=done < plan.brief,
             samples=samples,
             drill=plan.drill,

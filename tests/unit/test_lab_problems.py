@@ -45,7 +45,7 @@ def test_the_right_chain_is_right(told: Problem) -> None:
 @given(made, st.integers(0, 10**9), st.data())
 def test_a_corrupted_step_is_wrong(told: Problem, seed: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(told.steps) - 1))
-    wrong = corrupted(random.Random(seed), told, index)
+    wrong = corrupted(random.Random(seed), told, told.steps[:index])
     assert not told.right(told.steps[:index], wrong)
 
 
