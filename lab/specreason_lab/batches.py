@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import Problem, corrupted, fact, judged_fact, problems, reply
+from specreason_lab.problems import Problem, corrupted, fact, judged_fact, loose_step, problems, reply
 from specreason_lab.tokenizer import TURN_END, encode, opened
 
 CHAIN = 0
@@ -101,7 +101,8 @@ class Maker:
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
         tokenizer = self.tokenizer
         if rng.random() < self.drill:
-            return (drilled_judge if self.judged and rng.random() < 0.6 else drill)(tokenizer, rng)
+            kinds = (drill, drilled_judge, loose_steps) if self.judged else (drill,)
+            return rng.choice(kinds)(tokenizer, rng)
         if not self.judged:
             problem = next(source)
             return chain(tokenizer, _asked(rng, problem), problem, brief=self.brief)
@@ -151,6 +152,21 @@ def drilled_judge(tokenizer: Tokenizer, rng: random.Random) -> _Row:
     ends = itertools.accumulate(map(len, told))
     for end, (_, good) in zip(ends, facts, strict=True):
         _ask(row, tokenizer, end - rng.randrange(2), good=good)  # before the full stop, or after it
+    return row
+
+
+def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
+    """Steps without a problem, right and miscalculated, judged all along: between single facts and chains."""
+    ids: list[int] = []
+    verdicts: list[tuple[int, bool]] = []
+    for _ in range(_FACTS // 2):
+        written, right = (encode(tokenizer, text) for text in loose_step(rng))
+        slip = _slip(written, right)
+        verdicts += [(len(ids) + p + 1, p < slip) for p in _judged_places(rng, written, slip)]
+        ids += written
+    row = _row(ids, [-100] * len(ids), [False] * len(ids))
+    for end, good in verdicts:
+        _ask(row, tokenizer, end, good=good)
     return row
 
 

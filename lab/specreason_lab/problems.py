@@ -103,12 +103,13 @@ def written(
     *,
     last: bool = False,
     brief: bool = False,
+    product: int | None = None,
 ) -> str:
-    """The step that computes a quantity from `values` and states `value`."""
+    """The step that computes a quantity from `values` and states `value`; `product`: see `calculation`."""
     numbers = quantity.numbers(values)
     named = [f"{o} {values[o]}" if isinstance(o, str) else o for o in quantity.operands]
     formula = OPERATIONS[quantity.op].told
-    work = calculation(quantity.op, numbers, value)
+    work = calculation(quantity.op, numbers, value, product)
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
     name = quantity.name
     if brief:
@@ -117,10 +118,10 @@ def written(
     return f"{index + 1}) {name} = {formula.format(*named)}. Now {work}. So {name} {value}.{end}"
 
 
-def calculation(op: str, numbers: Sequence[int], value: int) -> str:
-    """How a step calculates; a product with a sum on top goes in two stages."""
+def calculation(op: str, numbers: Sequence[int], value: int, product: int | None = None) -> str:
+    """How a step calculates; a product with a sum on top goes in two stages, perhaps with a wrong `product`."""
     if op == "mixed":
-        between = _product(*numbers[:2])
+        between = _product(*numbers[:2]) if product is None else product
         return f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
     return f"{OPERATIONS[op].told.format(*numbers)} = {value}"
 
@@ -136,11 +137,18 @@ def judged_fact(rng: random.Random) -> tuple[str, bool]:
     """A calculation of any kind, and whether it is right: half are wrong, many of them by little."""
     op = rng.choice(("times", "times", "mixed", "add", "subtract", "max", "min"))
     numbers = [rng.randrange(MODULUS) for _ in range(OPERATIONS[op].told.count("{}"))]
-    value = stated = OPERATIONS[op].compute(*numbers)
-    if rng.random() < 0.5:
-        near = (value + rng.choice((-10, -2, -1, 1, 2, 10))) % MODULUS
-        stated = rng.choice((rng.randrange(MODULUS), near))
-    return f" Now {calculation(op, numbers, stated)}.", stated == value
+    stated, product = OPERATIONS[op].compute(*numbers), None
+    if not (right := rng.random() < 0.5):
+        stated, product = _missed(rng, op, numbers)
+    return f" Now {calculation(op, numbers, stated, product)}.", right
+
+
+def _missed(rng: random.Random, op: str, numbers: Sequence[int]) -> tuple[int, int | None]:
+    """A wrong result, often wrong by little, and the wrong product that it comes from, if there are two stages."""
+    by = rng.choice((rng.choice((-10, -2, -1, 1, 2, 10)), rng.randrange(1, MODULUS)))
+    wrong = (OPERATIONS[op].compute(*numbers) + by) % MODULUS
+    in_product = op == "mixed" and rng.random() < 0.6
+    return wrong, (_product(*numbers[:2]) + by) % MODULUS if in_product else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,20 +335,14 @@ def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
     It always states a value for the right name, so that the chain can go on from it.
     """
     index = len(before)
-    quantity, last = made.quantities[index], index == len(made.quantities) - 1
-    values = made.values(before)
-    value = quantity.value(values)
-    right = written(quantity, index, values, value, last=last)
+    quantity, values = made.quantities[index], made.values(before)
+    last = index == len(made.quantities) - 1
+    right = written(quantity, index, values, quantity.value(values), last=last)
     while True:
-        kind = rng.choice(("result", "result", "near", "slip", "operand", "operation"))
-        if kind == "result":
-            wrong = written(quantity, index, values, rng.randrange(MODULUS), last=last)
-        elif kind == "near":
-            near = (value + rng.choice((-10, -2, -1, 1, 2, 10))) % MODULUS
-            wrong = written(quantity, index, values, near, last=last)
-        elif kind == "slip":
-            wrong = _STATED.sub(f"So {quantity.name} {rng.randrange(MODULUS)}", right)
-        elif kind == "operand":
+        kind = rng.choice(("calculation", "calculation", "calculation", "operand", "operation"))
+        if kind == "calculation":
+            return miscalculated(rng, quantity, index, values, last=last)
+        if kind == "operand":
             name = rng.choice([o for o in quantity.operands if isinstance(o, str)])
             other = values | {name: rng.choice([rng.randrange(MODULUS), *values.values()])}
             wrong = written(quantity, index, other, quantity.value(other), last=last)
@@ -351,3 +353,24 @@ def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
             wrong = written(other_way, index, values, other_way.value(values), last=last)
         if wrong != right:
             return wrong
+
+
+def miscalculated(
+    rng: random.Random, quantity: Quantity, index: int, values: Mapping[str, int], *, last: bool = False
+) -> str:
+    """A step whose result is wrong, or is stated wrongly at its end; often by little."""
+    wrong, product = _missed(rng, quantity.op, quantity.numbers(values))
+    if rng.random() < 0.7:
+        return written(quantity, index, values, wrong, last=last, product=product)
+    right = written(quantity, index, values, quantity.value(values), last=last)
+    return _STATED.sub(f"So {quantity.name} {wrong}", right)
+
+
+def loose_step(rng: random.Random) -> tuple[str, str]:
+    """A step without a problem, as it stands, and as it should be; half are miscalculated."""
+    op = rng.choice(list(OPERATIONS))
+    name, *operands = rng.sample(_LETTERS, 1 + OPERATIONS[op].told.count("{}"))
+    values = {operand: rng.randrange(MODULUS) for operand in operands}
+    quantity, index = Quantity(name, op, tuple(operands)), rng.randrange(LENGTHS[1])
+    right = written(quantity, index, values, quantity.value(values))
+    return (miscalculated(rng, quantity, index, values) if rng.random() < 0.5 else right), right
