@@ -119,7 +119,7 @@ def written(
 
 
 def calculation(op: str, numbers: Sequence[int], value: int, product: int | None = None) -> str:
-    """How a step calculates; a product with a sum on top goes in two stages, perhaps with a wrong `product`."""
+    """How a step calculates; a product with a sum on top goes in two stages (`product`: if it is wrong)."""
     if op == "mixed":
         between = _product(*numbers[:2]) if product is None else product
         return f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
@@ -144,7 +144,7 @@ def judged_fact(rng: random.Random) -> tuple[str, bool]:
 
 
 def _missed(rng: random.Random, op: str, numbers: Sequence[int]) -> tuple[int, int | None]:
-    """A wrong result, often wrong by little, and the wrong product that it comes from, if there are two stages."""
+    """A wrong result, often wrong by little, and the wrong product that it comes from, if any."""
     by = rng.choice((rng.choice((-10, -2, -1, 1, 2, 10)), rng.randrange(1, MODULUS)))
     wrong = (OPERATIONS[op].compute(*numbers) + by) % MODULUS
     in_product = op == "mixed" and rng.random() < 0.6
