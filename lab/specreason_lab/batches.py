@@ -32,9 +32,9 @@ from specreason_lab.tokenizer import TURN_END, encode, opened
 CHAIN = 0
 PADDING = -1
 _FACTS = 20  # in a row of drill
-_MIDDLES = 5  # verdicts in the middle of a step, besides those at its first slip
+_TAIL = 9  # tokens of a step from its last calculation's equals sign on, where the judge is asked after each
 _CANDIDATES = 4  # of the small model's own steps, hung on a chain
-_WRONG = 0.4  # share of wrong steps in a chain that is judged
+_WRONG = 0.5  # share of wrong steps in a chain that is judged
 # Problems with candidates for their steps, [(index, text)]: what the small model itself wrote there.
 Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
 
@@ -101,8 +101,8 @@ class Maker:
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
         tokenizer = self.tokenizer
         if rng.random() < self.drill:
-            kinds = (drill, drilled_judge, loose_steps) if self.judged else (drill,)
-            return rng.choice(kinds)(tokenizer, rng)
+            kinds = (drill, drilled_judge, loose_steps)
+            return rng.choices(kinds, (1, 1, 6) if self.judged else (1, 0, 0))[0](tokenizer, rng)
         if not self.judged:
             problem = next(source)
             return chain(tokenizer, _asked(rng, problem), problem, brief=self.brief)
@@ -156,13 +156,19 @@ def drilled_judge(tokenizer: Tokenizer, rng: random.Random) -> _Row:
 
 
 def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
-    """Steps without a problem, right and miscalculated, judged all along: between single facts and chains."""
+    """Steps without a problem, right and miscalculated, judged all along: between single facts and chains.
+
+    Half of the rows leave out what stands before the calculation.
+    """
+    bare = rng.random() < 0.5
     ids: list[int] = []
     verdicts: list[tuple[int, bool]] = []
     for _ in range(_FACTS // 2):
-        written, right = (encode(tokenizer, text) for text in loose_step(rng))
+        told = loose_step(rng)
+        start = told[0].index(" Now") if bare else 0
+        written, right = (encode(tokenizer, text[start:]) for text in told)
         slip = _slip(written, right)
-        verdicts += [(len(ids) + p + 1, p < slip) for p in _judged_places(rng, written, slip)]
+        verdicts += [(len(ids) + p + 1, p < slip) for p in _judged_places(written, slip)]
         ids += written
     row = _row(ids, [-100] * len(ids), [False] * len(ids))
     for end, good in verdicts:
@@ -184,7 +190,7 @@ def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem:
         ids += written
         targets += [-100] * len(written)
         targets[start - 1 : start - 1 + slip] = written[:slip]
-        for place in _judged_places(rng, written, slip):
+        for place in _judged_places(written, slip):
             verdicts.append((start + place + 1, place < slip))
         before.append(step)
     row = _row(ids, targets, [False] * len(ids))
@@ -200,14 +206,12 @@ def sampled_chain(
     row = chain(tokenizer, prompt, problem)
     judge, right, wrong = _verdicts(tokenizer)
     ends, steps = step_ends(tokenizer, prompt, problem), problem.steps
-    for end in ends[1:]:
-        _ask(row, tokenizer, end, good=True)
     # Most of what the small model writes is right; more is to be learned from what is wrong.
     for index, text in sorted(drawn, key=lambda item: problem.right(steps[: item[0]], item[1]))[:_CANDIDATES]:
         ids = encode(tokenizer, text)
         slip = _slip(ids, encode(tokenizer, steps[index]))
         number = hang(row, ends[index], [*ids, judge], right if slip == len(ids) else wrong)
-        for place in _judged_places(rng, ids, slip) - {len(ids) - 1}:
+        for place in _judged_places(ids, slip) - {len(ids) - 1}:
             ask(row, number, ends[index], place, judge, right if place < slip else wrong)
     return row
 
@@ -218,10 +222,13 @@ def _slip(written: Sequence[int], expected: Sequence[int]) -> int:
     return agree.index(False) if False in agree else len(agree)
 
 
-def _judged_places(rng: random.Random, ids: Sequence[int], slip: int) -> set[int]:
-    """The end, both sides of the first slip, and a few others."""
-    places = {len(ids) - 1, slip - 1, slip} | {rng.randrange(len(ids)) for _ in range(_MIDDLES)}
-    return places & set(range(len(ids)))
+def _judged_places(ids: Sequence[int], slip: int) -> set[int]:
+    """Both sides of the first slip, and all places from the last calculation's result to the end.
+
+    Right after the result a verdict is learned soon; from there it spreads place by place to the step's end.
+    """
+    tail = range(max(0, len(ids) - _TAIL), len(ids))
+    return ({slip - 1, slip} & set(range(len(ids)))) | set(tail)
 
 
 def _ask(row: _Row, tokenizer: Tokenizer, end: int, *, good: bool) -> None:

@@ -140,7 +140,7 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
     losses = F.cross_entropy(logits.float(), batch.targets[wanted], reduction="none")
     judged = batch.judged[wanted]
     weights = torch.where(batch.looked_up[wanted], plan.look_up, 1.0)[~judged]
-    written = (losses[~judged] * weights).sum() / weights.sum()
+    written = (losses[~judged] * weights).sum() / weights.sum().clamp(min=1.0)
     verdict = losses[judged].mean() if judged.any() else torch.zeros(())
     (written + plan.verdict * verdict).backward()
     for optimizer in state.optimizers:
