@@ -29,16 +29,16 @@ PLANS = {
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
-        tokens=44_000_000,
+        tokens=42_400_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
         shallow=3,
-        brief=0.27,
-        deepen=0.46,
-        judge=0.37,
-        decay=0.68,
-        drill=0.8,
+        brief=0.28,
+        deepen=0.475,
+        judge=0.385,
+        decay=0.82,
+        drill=0.5,
     ),
 }
 
