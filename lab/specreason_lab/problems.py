@@ -339,7 +339,7 @@ def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
     last = index == len(made.quantities) - 1
     right = written(quantity, index, values, quantity.value(values), last=last)
     while True:
-        kind = rng.choice(("calculation", "calculation", "calculation", "operand", "operation"))
+        kind = rng.choices(("calculation", "operand", "operation"), (8, 1, 1))[0]
         if kind == "calculation":
             return miscalculated(rng, quantity, index, values, last=last)
         if kind == "operand":
