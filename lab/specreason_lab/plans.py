@@ -29,7 +29,7 @@ PLANS = {
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
-        tokens=42_400_000,
+        tokens=43_000_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
@@ -37,8 +37,8 @@ PLANS = {
         brief=0.28,
         deepen=0.475,
         judge=0.385,
-        decay=0.82,
-        drill=0.5,
+        decay=0.8,
+        drill=0.2,
     ),
 }
 

@@ -32,7 +32,8 @@ class Plan:
     their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its
     last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a
     value up is learned last, and all else waits for it: it weighs `look_up` times as much. `drill` is the
-    share of rows that are hard calculations instead of chains; `verdict` the weight of the judge's loss.
+    share of rows that are hard calculations instead of chains, `judge_drill` that share when verdicts begin and
+    at the end; `verdict` the weight of the judge's loss.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Plan:
     decay: float = 0.5
     look_up: float = 2.0
     drill: float = 0.0
+    judge_drill: tuple[float, float] = (0.7, 0.25)
     verdict: float = 1.0
 
 
@@ -100,7 +102,7 @@ def train(
             judged=judging,
             brief=done < plan.brief,
             samples=samples,
-            drill=plan.drill,
+            drill=drilled(plan, done),
         )
         for batch in maker.batches(lengths(plan, state), state.number):
             began = time.monotonic()
@@ -182,6 +184,14 @@ def lengths(plan: Plan, state: State) -> tuple[int, int]:
         state.reach += 1
         state.looking_up = max(state.looking_up, 2 * MASTERED)  # longer chains have to be mastered anew
     return (1 if state.reach < high else low, state.reach)
+
+
+def drilled(plan: Plan, done: float) -> float:
+    """The share of drill rows at this point: much when the judge begins to learn, less and less then."""
+    if plan.judge is None or done < plan.judge:
+        return plan.drill
+    first, last = plan.judge_drill
+    return first + (last - first) * (done - plan.judge) / (1 - plan.judge)
 
 
 def optimizers(plan: Plan, model: Llama) -> tuple[torch.optim.Optimizer, ...]:
