@@ -32,8 +32,8 @@ class Plan:
     their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its
     last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a
     value up is learned last, and all else waits for it: it weighs `look_up` times as much. `drill` is the
-    share of rows that are hard calculations instead of chains, `judge_drill` that share when verdicts begin and
-    at the end; `verdict` the weight of the judge's loss.
+    share of rows that are hard calculations instead of chains, `judge_drill` that share when verdicts
+    begin and at the end; `verdict` the weight of the judge's loss.
     """
 
     name: str
