@@ -22,6 +22,7 @@ from specreason.emulate.skipping import run_skipping
 from specreason.engines.connect import connect
 from specreason.engines.protocol import Engine
 from specreason.reasoning.chain import Role
+from specreason.reasoning.writer import SEEDS
 
 ACCEPTANCES = (0.4, 0.6, 0.8)
 _MOST = {"lookahead": 4, "drafts_per_step": 3}
@@ -35,6 +36,20 @@ SCHEDULES: dict[str, tuple[dict[str, Any], Schedule | None]] = {
     "all": (_MOST | {"hedge": True}, Schedule(lookahead=4, drafts=3, hedge=True)),
     "auto": (_MOST | {"hedge": True, "speculate": "auto"}, None),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts(Script):
+    """A script in which the few drafts of a step are the same whichever streams ask for them.
+
+    Each of the writers of one conversation has seeds of its own; here they tell which draft it writes, so
+    that every schedule sees, and every bound counts, the same drafts.
+    """
+
+    drafts: int = 1
+
+    def sample(self, choice: int, seed: int | None) -> int:
+        return (choice + (seed or 0) // SEEDS) % self.drafts
 
 
 @dataclass(frozen=True)
@@ -87,9 +102,7 @@ def timed_all(profile: Profile, acceptance: float, problems: int) -> dict[str, T
     """Each schedule on the same problems."""
     rows: dict[str, Timed] = {}
     for name, (knobs, bound) in SCHEDULES.items():
-        # Several drafts of a step are requests with seeds of their own; a single one is what the script says.
-        samples_by = "seed" if "drafts_per_step" in knobs else "choice"
-        script = Script(seed=1, acceptance=acceptance, samples_by=samples_by)
+        script = Drafts(seed=1, acceptance=acceptance, drafts=knobs.get("drafts_per_step", 1))
         rows[name] = timed(profile, script, problems, knobs, bound)
     return rows
 

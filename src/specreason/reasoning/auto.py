@@ -9,7 +9,7 @@ of no use:
   price of a few drafts in vain (`PATIENCE`), no more: one problem may be harder than most.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from specreason.reasoning.costs import Costs, Mean
 from specreason.reasoning.events import (
@@ -49,7 +49,7 @@ class Auto:
         self._in_vain = 0  # drafts since the last one that stood
         self._arms = sorted(
             {
-                Plan("small", lookahead, drafts, hedge)
+                Plan("small", lookahead, drafts, hedge, most.branches and bool(lookahead) and drafts > 1)
                 for lookahead in (0, most.lookahead)
                 for drafts in (1, most.drafts)
                 for hedge in (False, most.hedge)
@@ -80,7 +80,7 @@ class Auto:
         lag = account.spent - account.base_alone
         if lag > LAG * account.base_alone + (PATIENCE - 1) * costs.price():
             return Plan("base", reason=f"{lag:.2f} s behind the base model alone")
-        return Plan("small", best.lookahead, best.drafts, best.hedge, told)
+        return replace(best, reason=told)
 
     def take(self, event: Event) -> None:
         """See `Planner.take`. Where things overlap, only what the plan comes to is learned."""

@@ -114,7 +114,9 @@ class Loop:
 
     async def _speculate(self, plan: Plan) -> AsyncGenerator[Event, None]:
         """Drafts and verdicts, as long as the plan stays the same and drafts stand."""
-        schedule: Schedule = lookahead(plan.lookahead) if plan.lookahead else sequential
+        schedule: Schedule = (
+            lookahead(plan.lookahead, branches=plan.branches) if plan.lookahead else sequential
+        )
         try:
             speculation = Speculating(self._thinking, plan)
             async with aclosing(schedule(speculation, self._thinking.chain, hedge=plan.hedge)) as told:
