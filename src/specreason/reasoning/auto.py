@@ -47,6 +47,7 @@ class Auto:
         self._plan = _BASE
         self._account = _Account()
         self._in_vain = 0  # drafts since the last one that stood
+        self._rewritten = False  # the step that is about to be accepted
         self._arms = sorted(
             {
                 Plan("small", lookahead, drafts, hedge, most.branches and bool(lookahead) and drafts > 1)
@@ -92,8 +93,10 @@ class Auto:
                 costs.score.take(event.seconds)
             case StepRejected():
                 self._judged(stands=False)
-            case StepRewritten() if event.tokens and not self._plan.hedge:
-                costs.write.take(event.seconds / event.tokens)
+            case StepRewritten():
+                self._rewritten = True
+                if event.tokens and not self._plan.hedge:
+                    costs.write.take(event.seconds / event.tokens)
             case StepAccepted() if event.tokens:
                 if event.author == "small":
                     self._judged(stands=True)
@@ -109,6 +112,7 @@ class Auto:
 
     def _kept(self, event: StepAccepted) -> None:
         costs, account = self._costs, self._account
+        rewritten, self._rewritten = self._rewritten, False
         costs.step.take(event.tokens)
         alone = costs.write.value * event.tokens
         costs.saved = min(costs.saved + TRIES * alone / (1 + self._in_vain / 4), 2 * costs.price())
@@ -120,4 +124,7 @@ class Auto:
             costs.saved = max(0.0, costs.saved - max(0.0, seconds - alone))
         account.spent += seconds
         account.base_alone += alone
-        costs.paid.setdefault(self._plan, Mean()).take(seconds / event.tokens)
+        if event.author == "small":
+            costs.kept.setdefault(self._plan, Mean()).take(seconds / event.tokens)
+        elif rewritten:
+            costs.rewritten.setdefault(self._plan, Mean()).take(seconds / event.tokens)
