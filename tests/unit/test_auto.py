@@ -37,7 +37,7 @@ class Machine:
             auto.take(StepDrafted(at, index, "x", TOKENS, self.draft, "boundary"))
             auto.take(StepScored(at, index, 5, "greedy", 1, {}, self.score))
             if rng.random() < self.stands:
-                auto.take(StepAccepted(at, index, "small", "x", TOKENS, self.draft, "boundary"))
+                auto.take(StepAccepted(at, index, "small", "x", TOKENS, self.draft, "boundary", stood=1))
             else:
                 auto.take(StepRejected(at, index, "score", TOKENS))
                 at += self.write

@@ -25,7 +25,9 @@ from specreason.reasoning.plan import Plan
 TRIES = 0.03
 LAG = 0.03
 PATIENCE = 3
-_CLEARLY = 0.95  # another plan replaces the present one if it needs less than this share of its time
+# Another plan replaces the present one if it needs less than this share of its time: to draft or not, and
+# what overlaps with it.
+_CLEARLY, _BETTER = 0.95, 0.98
 _BASE, _PLAIN = Plan("base"), Plan("small")
 
 
@@ -46,6 +48,7 @@ class Auto:
         self._costs = costs
         self._plan = _BASE
         self._account = _Account()
+        self._drafts = 0  # of the step that is being judged
         self._in_vain = 0  # drafts since the last one that stood
         self._rewritten = False  # the step that is about to be accepted
         self._arms = sorted(
@@ -70,7 +73,7 @@ class Auto:
         if not costs.known:
             return Plan("small", reason="what a draft costs is not known yet")
         best = min(self._arms, key=costs.seconds)
-        if self._plan in self._arms and costs.seconds(best) > _CLEARLY * costs.seconds(self._plan):
+        if self._plan in self._arms and costs.seconds(best) > _BETTER * costs.seconds(self._plan):
             best = self._plan
         drafts, alone = costs.seconds(best), costs.seconds(_BASE)
         told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
@@ -87,28 +90,31 @@ class Auto:
         """See `Planner.take`. Where things overlap, only what the plan comes to is learned."""
         costs, plain = self._costs, self._plan == _PLAIN
         match event:
-            case StepDrafted() if plain and event.tokens:
-                costs.draft.take(event.seconds / event.tokens)
+            case StepDrafted():
+                self._drafts += 1
+                if plain and event.tokens:
+                    costs.draft.take(event.seconds / event.tokens)
             case StepScored() if plain:
                 costs.score.take(event.seconds)
             case StepRejected():
-                self._judged(stands=False)
+                self._judged(0)
             case StepRewritten():
                 self._rewritten = True
                 if event.tokens and not self._plan.hedge:
                     costs.write.take(event.seconds / event.tokens)
             case StepAccepted() if event.tokens:
                 if event.author == "small":
-                    self._judged(stands=True)
+                    self._judged(event.stood)
                 elif self._plan == _BASE:
                     costs.write.take(event.seconds / event.tokens)
                 self._kept(event)
             case _:
                 pass
 
-    def _judged(self, *, stands: bool) -> None:
-        self._in_vain = 0 if stands else self._in_vain + 1
-        self._costs.judged(self._plan.drafts, stands=stands)
+    def _judged(self, stood: int) -> None:
+        self._in_vain = 0 if stood else self._in_vain + 1
+        self._costs.judged(stood, max(stood, self._drafts))
+        self._drafts = 0
 
     def _kept(self, event: StepAccepted) -> None:
         costs, account = self._costs, self._account

@@ -1,6 +1,5 @@
 """What steps cost and how drafts fare: estimates for one pair of models, shared by all its runs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from specreason.reasoning.plan import Plan
@@ -10,6 +9,7 @@ from specreason.reasoning.plan import Plan
 BATCHED, SHARED_CORES = 0.05, 0.8
 _SLOWED = 1.2  # both models at work at the same time, before anything was measured
 _TRUST = 1.0  # steps that weigh as much as the arithmetic
+_GUESSED = 8.0  # failures that weigh as much as the guess of how alike they are
 
 
 @dataclass(slots=True)
@@ -28,12 +28,18 @@ class Mean:
 _NOTHING = Mean()
 
 
+def mixed(measured: Mean, guess: float, worth: float) -> float:
+    """What was measured, and a guess that is worth so many observations."""
+    return (measured.seen * measured.value + worth * guess) / (measured.seen + worth)
+
+
 @dataclass(slots=True)
 class Costs:
     """Seconds and chances. `more`: what each further draft of a step adds to its cost, as a share.
 
     `write`, `draft`: seconds a token of the base and of the small model; `score`: seconds a verdict; `step`:
-    tokens of a step; `stands`: share of first drafts that stand; `kept`, `rewritten`: by plan, seconds a token
+    tokens of a step; `stands`: share of drafts that stand; `alike`: of the other drafts of a step, share that
+    fails where one does; `kept`, `rewritten`: by plan, seconds a token
     of steps that were kept and rewritten; `saved`: seconds that may be spent on drafts that are not expected
     to pay.
 
@@ -47,6 +53,7 @@ class Costs:
     score: Mean = field(default_factory=Mean)
     step: Mean = field(default_factory=Mean)
     stands: Mean = field(default_factory=lambda: Mean(0.6, 2))  # a guess worth two drafts
+    alike: Mean = field(default_factory=Mean)
     kept: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     rewritten: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     saved: float = 0.0
@@ -62,14 +69,10 @@ class Costs:
             return self.write.value * self.step.value
         fails = self.fails(plan.drafts)
         kept, rewritten = self.arithmetic(plan)
-        kept, rewritten = self._told(self.kept, plan, kept), self._told(self.rewritten, plan, rewritten)
+        tokens = self.step.value
+        kept = tokens * mixed(self.kept.get(plan, _NOTHING), kept / tokens, _TRUST)
+        rewritten = tokens * mixed(self.rewritten.get(plan, _NOTHING), rewritten / tokens, _TRUST)
         return (1 - fails) * kept + fails * rewritten
-
-    def _told(self, by_plan: Mapping[Plan, Mean], plan: Plan, arithmetic: float) -> float:
-        """Seconds a step: arithmetic at first, what was measured later."""
-        told = by_plan.get(plan, _NOTHING)
-        measured = told.value * self.step.value
-        return (told.seen * measured + _TRUST * arithmetic) / (told.seen + _TRUST)
 
     def arithmetic(self, plan: Plan) -> tuple[float, float]:
         """Seconds of a step that is kept, and of one that is rewritten, as follows from their parts."""
@@ -85,15 +88,18 @@ class Costs:
     def fails(self, drafts: int) -> float:
         """Chance that none of so many drafts of a step stands.
 
-        They are taken to share half of their failures: they fail alike where a step is hard.
+        They fail alike where a step is hard; until that is measured they are taken to share half of their
+        failures.
         """
         one = 1 - self.stands.value
-        return one * (0.5 + 0.5 * one) ** (drafts - 1)
+        alike = mixed(self.alike, 0.5 + 0.5 * one, _GUESSED)
+        return one * alike ** (drafts - 1)
 
-    def judged(self, drafts: int, *, stands: bool) -> None:
-        """Learn from a step whether one of its drafts stood. Of several the first stood perhaps."""
-        first = self.stands.value / max(1e-9, 1 - self.fails(drafts)) if stands else 0.0
-        self.stands.take(min(1.0, first))
+    def judged(self, stood: int, drafts: int) -> None:
+        """Learn how many of the drafts of a step stood."""
+        self.stands.take(stood / drafts)
+        if stood < drafts > 1:
+            self.alike.take((drafts - stood - 1) / (drafts - 1))
 
     def price(self) -> float:
         """Seconds that a draft costs in vain."""

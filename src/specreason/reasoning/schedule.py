@@ -54,6 +54,11 @@ class Checked:
     verified: tuple[Verified, ...]
 
     @property
+    def stood(self) -> int:
+        """How many drafts stand."""
+        return sum(isinstance(v.verdict, Accept) for v in self.verified)
+
+    @property
     def chosen(self) -> int | None:
         """Of the drafts that stand the one with the most merit, the first of equals; None if none stands."""
         merits = {
