@@ -68,7 +68,7 @@ def main() -> None:
             base = base or timed.per_minute
             if name in over_base:
                 over_base[name][str(places)] = round(timed.per_minute / base, 3)
-            worst_wait = max(worst_wait, max(timed.waits))
+            worst_wait = max(worst_wait, *timed.waits)
             memory.append(timed.memory_mb)
             print(
                 f"| {places} | {name} | {timed.per_minute:.1f} | {timed.per_minute / base:.2f} | "
@@ -100,7 +100,7 @@ async def solved(
                 group.create_task(one_place(pair, waiting, timed))
         timed.seconds = clock() - begun
     gc.collect()
-    timed.memory_mb = resident_mb()
+    timed.memory_mb = resident_mb("self")
     return timed
 
 

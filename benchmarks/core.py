@@ -49,8 +49,8 @@ def main() -> None:
 def overhead_ms(context_tokens: int, runs: int = 7, **reasoning: Any) -> float:
     """Median over runs of (processor time less that of the engines) per step, with scripted engines.
 
-    Not by the wall: other work on the machine does not count. A run's steps are
-    taken together: with lookahead the work for several falls between two events.
+    Processor time, so that other work on the machine does not count. A run's steps are taken together: with
+    lookahead the work for several falls between two events.
     """
     return statistics.median(asyncio.run(_overhead_ms(context_tokens, reasoning)) for _ in range(runs))
 
