@@ -3,8 +3,8 @@
     python -m benchmarks.concurrency --rounds 2
 
 EMULATION, as in `benchmarks.speed`: seconds are those of the profile's hardware, on a clock that skips the
-waiting. As many problems are under way at any time as the row says, until each place has had `--rounds` of
-them. Both sides have the same two GPUs: the base model alone is never slowed down by a neighbour and needs to
+waiting. As many problems are under way at any time as the row says: `--rounds` for each place, eight in all at
+least. Both sides have the same two GPUs: the base model alone is never slowed down by a neighbour and needs to
 share no memory. Memory limits neither (docs/performance.md has the arithmetic).
 """
 
@@ -64,7 +64,7 @@ def main() -> None:
             script = Drafts(
                 seed=1, acceptance=arguments.acceptance, drafts=int(knobs.get("drafts_per_step", 1))
             )
-            timed = run_skipping(solved(profile, script, knobs, places, places * arguments.rounds))
+            timed = run_skipping(solved(profile, script, knobs, places, max(8, places * arguments.rounds)))
             base = base or timed.per_minute
             if name in over_base:
                 over_base[name][str(places)] = round(timed.per_minute / base, 3)
