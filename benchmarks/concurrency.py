@@ -3,9 +3,9 @@
     python -m benchmarks.concurrency --rounds 2
 
 EMULATION, as in `benchmarks.speed`: seconds are those of the profile's hardware, on a clock that skips the
-waiting. As many problems are under way at any time as the row says: `--rounds` for each place, eight in all at
-least. Both sides have the same two GPUs: the base model alone is never slowed down by a neighbour and needs to
-share no memory. Memory limits neither (docs/performance.md has the arithmetic).
+waiting. As many problems are under way at any time as the row says: `--rounds` for each place, eight in all
+at least. Both sides have the same two GPUs: the base model alone is never slowed down by a neighbour and
+needs to share no memory. Memory limits neither (docs/performance.md has the arithmetic).
 """
 
 import argparse

@@ -1,8 +1,7 @@
 """Speculate as far as it pays, and never lose more than a little to the base model alone.
 
-The plan is the one that is expected to be the fastest (`Costs.seconds`), by what all runs on this pair of models
-have learned. What protects from a drafter that is
-of no use:
+The plan is the one that is expected to be the fastest (`Costs.seconds`), by what all runs on this pair of
+models have learned. What protects from a drafter that is of no use:
 
 - Where drafts are not expected to pay, one is tried only out of a small share of the base model's time
   (`TRIES`), the less the more of them failed. So it is noticed if they begin to pay.
