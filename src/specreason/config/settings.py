@@ -136,7 +136,7 @@ class ReasoningSettings(_Section):
         int,
         _knob(
             "Drafts of each step, written side by side; of those that stand the best is kept (paper: 1). "
-            "With lookahead, a small model that is reached by URL runs ahead of each: up to the square at once.",
+            "With lookahead a small model reached by URL runs ahead of each: the square of it at once.",
             unit="drafts",
             ge=1,
             le=16,
