@@ -49,6 +49,7 @@ class Timed:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2, help="problems that each place solves in turn")
+    parser.add_argument("--at-once", type=int, nargs="+", default=CONCURRENT)
     parser.add_argument("--acceptance", type=float, default=0.8)
     parser.add_argument("--profile", default="paper")
     arguments = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     over_base: dict[str, dict[str, float]] = {"sequential": {}, "auto": {}}
     worst_wait, memory = 0.0, list[float]()
-    for places in CONCURRENT:
+    for places in arguments.at_once:
         base = 0.0
         for name, knobs in SCHEDULES.items():
             script = Drafts(

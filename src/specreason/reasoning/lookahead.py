@@ -10,6 +10,9 @@ ahead after each of them until the verdict is there, else after the favourite al
     draft 0 (favourite) ───── row 0 goes on
     draft 1 ───────────────── row 1   ┐ stopped when draft 0 is kept;
     draft 2 ───────────────── row 2   ┘ if draft 1 is, rows 0 and 2 are
+
+After the others it is one step, and that is judged only once it is known to count: while a loaded base model
+takes long over a verdict, it must not be asked about ever more that will be thrown away.
 """
 
 import asyncio
@@ -27,7 +30,7 @@ def lookahead(depth: int, *, branches: bool = False) -> Schedule:
     async def ahead(
         speculation: Speculation, chain: Chain, *, hedge: bool = False
     ) -> AsyncGenerator[Drafted | Checked, None]:
-        ways, kept = {0: _Scout(speculation, chain, row=0, room=depth + 1)}, 0
+        ways, kept = {0: _Scout(speculation, chain, row=0, room=depth + 1, more=1)}, 0
         try:
             while True:
                 if hedge:
@@ -49,7 +52,7 @@ def lookahead(depth: int, *, branches: bool = False) -> Schedule:
                 # All that was drafted after another one stands on what does not.
                 await _stop(way for number, way in ways.items() if number != kept)
                 if kept not in ways:
-                    ways[kept] = _Scout(speculation, chain, row=0, room=depth)
+                    ways[kept] = _Scout(speculation, chain, row=0, room=depth, more=1)
                 ways[kept].go_on()
                 yield checked
         finally:
@@ -69,14 +72,21 @@ class _Pending:
 class _Scout:
     """Drafts along the favourites after `chain`, as many steps as there is `room` for.
 
-    `row`: which pens it writes with.
+    `row`: which pens it writes with. `more`: steps that there is room for once it is told to go on. Without
+    `judges` nothing is judged until then.
     """
 
-    def __init__(self, speculation: Speculation, chain: Chain, *, row: int, room: int) -> None:
+    def __init__(
+        self, speculation: Speculation, chain: Chain, *, row: int, room: int, more: int, judges: bool = True
+    ) -> None:
         self._speculation = speculation
         self._chain = chain
         self._row = row
         self._room = asyncio.Semaphore(room)
+        self._more = more
+        self._judges = asyncio.Event()
+        if judges:
+            self._judges.set()
         self._found: asyncio.Queue[_Pending | Exception | None] = asyncio.Queue()
         self._judging: set[asyncio.Task[tuple[Verified, ...]]] = set()
         self._drafting = asyncio.create_task(self._draft())
@@ -88,19 +98,22 @@ class _Scout:
             raise found
         return found
 
-    def ways(self, drafted: Drafted, room: int) -> "dict[int, _Scout]":
+    def ways(self, drafted: Drafted, depth: int) -> "dict[int, _Scout]":
         """Who runs ahead after each draft: after the favourite this one, after the others new ones."""
         rows = (row for row in range(len(drafted.drafts)) if row != self._row)
         return {
             number: self
             if number == drafted.favourite
-            else _Scout(self._speculation, draft.after, row=next(rows), room=room)
+            else _Scout(self._speculation, draft.after, row=next(rows), room=1, more=depth, judges=False)
             for number, draft in enumerate(drafted.drafts)
         }
 
     def go_on(self) -> None:
-        """The oldest step stands: there is room for one more."""
-        self._room.release()
+        """The step before its oldest one is kept: there is room for more."""
+        self._judges.set()
+        for _ in range(self._more):
+            self._room.release()
+        self._more = 1
 
     async def stop(self) -> None:
         """Cancel what is being drafted and judged, and wait until the engines have been told."""
@@ -118,7 +131,7 @@ class _Scout:
                 drafted = await self._speculation.draft(chain, self._row)
                 if drafted is None:
                     break
-                verifying = asyncio.create_task(self._speculation.verify(chain, drafted, _hold_nobody))
+                verifying = asyncio.create_task(self._verified(chain, drafted))
                 self._judging.add(verifying)
                 self._found.put_nowait(_Pending(drafted, verifying))
                 chain = drafted.drafts[drafted.favourite].after
@@ -126,6 +139,10 @@ class _Scout:
             self._found.put_nowait(error)
         else:
             self._found.put_nowait(None)
+
+    async def _verified(self, chain: Chain, drafted: Drafted) -> tuple[Verified, ...]:
+        await self._judges.wait()
+        return await self._speculation.verify(chain, drafted, _hold_nobody)
 
 
 async def _stop(scouts: Iterable[_Scout]) -> None:
