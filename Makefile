@@ -6,10 +6,11 @@ READY := $(VENV)/.ready
 LAB := .venv-lab
 N ?= 5
 REQUESTS ?= 10000
+ROUNDS ?= 2
 PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-eval \
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-concurrency bench-eval \
   lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
@@ -58,6 +59,9 @@ bench-core: models ## accuracy, cache share and overhead of the core (N= problem
 
 bench-speed: $(READY) ## the schedules on the emulated pair, against their lower bounds (N= problems)
 	@$(BIN)/python -m benchmarks.speed --problems $(N)
+
+bench-concurrency: $(READY) ## 1 to 32 problems at once on the emulated pair (ROUNDS= for each place)
+	@$(BIN)/python -m benchmarks.concurrency --rounds $(ROUNDS)
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)

@@ -39,43 +39,51 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=7.0)
     arguments = parser.parse_args()
     print(f"machine: {processor()}, Python {platform.python_version()}", flush=True)
-    overhead = {tokens: asyncio.run(overhead_ms(tokens)) for tokens in (1_000, 30_000)}
+    overhead = {tokens: overhead_ms(tokens) for tokens in (1_000, 30_000)}
     for tokens, milliseconds in overhead.items():
         print(f"own overhead per step at {tokens} tokens of context: {milliseconds:.3f} ms (median)")
     rows = asyncio.run(solve_all(arguments))
     report(rows, overhead)
 
 
-async def overhead_ms(context_tokens: int) -> float:
-    """Median over runs of (wall time less time inside engine calls) per step, with scripted engines."""
+def overhead_ms(context_tokens: int, runs: int = 7, **reasoning: Any) -> float:
+    """Median over runs of (processor time less that of the engines) per step, with scripted engines.
+
+    Processor time, so that other work on the machine does not count. A run's steps are taken together: with
+    lookahead the work for several falls between two events.
+    """
+    return statistics.median(asyncio.run(_overhead_ms(context_tokens, reasoning)) for _ in range(runs))
+
+
+async def _overhead_ms(context_tokens: int, reasoning: dict[str, Any]) -> float:
     problem = " ".join(["word"] * context_tokens)
     steps = [
         f"Step {n} takes the last value and adds {n} to it, which is noted.\n\n"
         for n in range(OVERHEAD_STEPS)
     ]
-    per_step: list[float] = []
-    for _ in range(7):
-        engines = {
-            name: MeteredEngine(
-                ScriptedEngine(name, steps=[*steps, "Done.</think>"], answer="42", scores={" 7 to it": "0"}),
-                lists_calls=False,
-            )
-            for name in ("base", "small")
-        }
-        async with SpecReason(
-            Settings(), engines={"base": engines["base"], "small": engines["small"]}
-        ) as pair:
-            before = sum(engine.inside_s for engine in engines.values())
-            counted: list[float] = []
-            inside = before
-            last = time.perf_counter()
-            async for event in pair.stream(problem):
-                if event.event == "step_accepted":
-                    now, total = time.perf_counter(), sum(engine.inside_s for engine in engines.values())
-                    counted.append((now - last) - (total - inside))
-                    last, inside = now, total
-        per_step.append(statistics.median(counted[1:]) * 1000)
-    return statistics.median(per_step)
+    engines = {
+        name: MeteredEngine(
+            ScriptedEngine(
+                name,
+                steps=[*steps, "Done.</think>"],
+                answer="42",
+                scores={" 7 to it": "0"},
+                record=False,
+            ),
+            lists_calls=False,
+        )
+        for name in ("base", "small")
+    }
+    settings = Settings(reasoning=ReasoningSettings.model_validate(reasoning))
+    first: tuple[float, float] | None = None
+    last, count = (0.0, 0.0), 0
+    async with SpecReason(settings, engines={"base": engines["base"], "small": engines["small"]}) as pair:
+        async for event in pair.stream(problem):
+            if event.event == "step_accepted":
+                last = time.thread_time(), sum(engine.inside_s for engine in engines.values())
+                first, count = first or last, count + 1
+    assert first is not None
+    return ((last[0] - first[0]) - (last[1] - first[1])) / (count - 1) * 1000
 
 
 async def solve_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:

@@ -211,8 +211,8 @@ async def lines(reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
         yield line
 
 
-def resident_mb(pid: int) -> float:
-    """The memory that a process holds (MB); Linux only."""
+def resident_mb(pid: int | str) -> float:
+    """The memory that a process holds (MB); Linux only. "self" is this one."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 

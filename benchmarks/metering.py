@@ -1,8 +1,10 @@
 """An engine seen from outside: time spent inside it, and what of each prompt it had seen before."""
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from specreason.engines.protocol import (
     Capabilities,
@@ -29,9 +31,15 @@ class SeenCall:
     reusable: int
 
 
+T = TypeVar("T")
+
+
 @dataclass(slots=True)
 class MeteredEngine:
-    """Passes everything on to `engine`; sums up `inside_s` (seconds) and, if asked, lists `calls`."""
+    """Passes everything on to `engine`; sums up `inside_s` and, if asked, lists `calls`.
+
+    `inside_s`: seconds in which the engine's own code ran, on this thread. While it waits others may run.
+    """
 
     engine: Engine
     lists_calls: bool = True  # costs time in proportion to the prompt
@@ -74,18 +82,14 @@ class MeteredEngine:
 
         async def pieces(meter: Meter) -> AsyncGenerator[Piece, None]:
             written: list[int] = []
-            waited = 0.0
             try:
-                async for piece in call:
+                while (piece := await _Run(self, anext(call, None))) is not None:
                     meter.usage, meter.finish = call.usage, call.finish
                     written += piece.ids or ()
-                    self.inside_s += call.waited_s - waited
-                    waited = call.waited_s
                     yield piece
             finally:
-                await call.aclose()
+                await _Run(self, call.aclose())
                 meter.usage, meter.finish = call.usage, call.finish
-                self.inside_s += call.waited_s - waited
                 self._seen("generate", prompt, call.usage, written)
 
         return Generation(pieces)
@@ -93,23 +97,17 @@ class MeteredEngine:
     async def next_token_logprobs(
         self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
     ) -> NextToken:
-        started = time.perf_counter()
-        told = await self.engine.next_token_logprobs(prompt, candidates=candidates, session=session)
-        self.inside_s += time.perf_counter() - started
+        told = await _Run(
+            self, self.engine.next_token_logprobs(prompt, candidates=candidates, session=session)
+        )
         self._seen("score", prompt, told.usage, [])
         return told
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
-        started = time.perf_counter()
-        segment = await self.engine.tokenize(text, control=control)
-        self.inside_s += time.perf_counter() - started
-        return segment
+        return await _Run(self, self.engine.tokenize(text, control=control))
 
     async def apply_template(self, messages: Sequence[Message]) -> str:
-        started = time.perf_counter()
-        text = await self.engine.apply_template(messages)
-        self.inside_s += time.perf_counter() - started
-        return text
+        return await _Run(self, self.engine.apply_template(messages))
 
     async def aclose(self) -> None:
         await self.engine.aclose()
@@ -126,3 +124,28 @@ class MeteredEngine:
         # An engine must compute at least one token of the prompt to go on from it.
         self.calls.append(SeenCall(kind, len(ids), usage.cached_tokens, min(shared, len(ids) - 1)))
         self._last = ids + written
+
+
+@dataclass(slots=True)
+class _Run(Generic[T]):
+    """Awaits `what` and adds the time in which it runs, not that in which it waits, to the engine's."""
+
+    engine: MeteredEngine
+    what: Awaitable[T]
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        running = self.what.__await__()
+        go_on = partial(next, running)
+        while True:
+            started = time.thread_time()
+            try:
+                waits_for = go_on()
+            except StopIteration as end:
+                return end.value
+            finally:
+                self.engine.inside_s += time.thread_time() - started
+            try:
+                yield waits_for
+                go_on = partial(next, running)
+            except BaseException as error:  # a cancellation, for whoever waits
+                go_on = partial(running.throw, error)

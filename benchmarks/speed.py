@@ -3,16 +3,18 @@
     python -m benchmarks.speed --problems 20
 
 EMULATION: a 32B base and a 1.5B small model on two 48 GB GPUs (docs/emulation.md), on a clock that skips the
-waiting. So the times are those of the schedules alone, the same on any machine; what our own code costs is
-measured by `benchmarks.core`.
+waiting. So the times are those of the schedules alone, the same on any machine. What our own code costs is
+processor time, with engines that only say their lines.
 """
 
 import argparse
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.core import overhead_ms
 from specreason import EngineSettings, ReasoningSettings, SamplingSettings, Settings, SpecReason
 from specreason.emulate.bounds import Schedule, base_alone_s, least_s
 from specreason.emulate.pair import direct, emulated_models
@@ -22,19 +24,37 @@ from specreason.emulate.skipping import run_skipping
 from specreason.engines.connect import connect
 from specreason.engines.protocol import Engine
 from specreason.reasoning.chain import Role
+from specreason.reasoning.writer import SEEDS
 
 ACCEPTANCES = (0.4, 0.6, 0.8)
-_MOST = {"lookahead": 4, "drafts_per_step": 3}
+USELESS, PERFECT = 0.0, 1.0
+EMULATED = 20  # problems: enough for emulated times to settle
+MOST = {"lookahead": 4, "drafts_per_step": 3}
+EVERYTHING: dict[str, Any] = MOST | {"hedge": True}
 SCHEDULES: dict[str, tuple[dict[str, Any], Schedule | None]] = {
     "base": ({"scheme": "base"}, None),
     "sequential": ({}, Schedule()),
     "lookahead": ({"lookahead": 4}, Schedule(lookahead=4)),
     "hedge": ({"hedge": True}, Schedule(hedge=True)),
     "3 drafts": ({"drafts_per_step": 3}, Schedule(drafts=3)),
-    "3 drafts, lookahead": (_MOST, Schedule(lookahead=4, drafts=3)),
-    "all": (_MOST | {"hedge": True}, Schedule(lookahead=4, drafts=3, hedge=True)),
-    "auto": (_MOST | {"hedge": True, "speculate": "auto"}, None),
+    "3 drafts, lookahead": (MOST, Schedule(lookahead=4, drafts=3)),
+    "all": (EVERYTHING, Schedule(lookahead=4, drafts=3, hedge=True)),
+    "auto": (EVERYTHING | {"speculate": "auto"}, None),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts(Script):
+    """A script in which the few drafts of a step are the same whichever streams ask for them.
+
+    Each of the writers of one conversation has seeds of its own; here they tell which draft it writes, so
+    that every schedule sees, and every bound counts, the same drafts.
+    """
+
+    drafts: int = 1
+
+    def sample(self, choice: int, seed: int | None) -> int:
+        return (choice + (seed or 0) // SEEDS) % self.drafts
 
 
 @dataclass(frozen=True)
@@ -46,50 +66,60 @@ class Timed:
     accepted: float | None
 
 
+Table = dict[str, Timed]  # by schedule
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--problems", type=int, default=20)
+    parser.add_argument("--problems", type=int, default=20, help=f"at most {EMULATED} of them on emulation")
     parser.add_argument("--profile", default="paper")
     arguments = parser.parse_args()
-    profile = profile_named(arguments.profile)
-    print(f"EMULATION, profile {profile.name}: {profile.describes}; {arguments.problems} problems")
-    by = {a: timed_all(profile, a, arguments.problems) for a in ACCEPTANCES}
-    for acceptance, rows in by.items():
-        report(acceptance, rows)
-    useless, perfect = (timed_all(profile, a, arguments.problems) for a in (0.0, 1.0))
-    report(0.0, useless)
-    report(1.0, perfect)
-    best = {a: min(r.seconds for n, r in rows.items() if n != "auto") for a, rows in by.items()}
-    over_bound = [r.seconds / r.least for rows in by.values() for r in rows.values() if r.least]
-    emulated = {
-        "best_over_sequential": {
-            str(a): round(rows["sequential"].seconds / best[a], 3) for a, rows in by.items()
+    profile, problems = profile_named(arguments.profile), min(arguments.problems, EMULATED)
+    print(f"EMULATION, profile {profile.name}: {profile.describes}; {problems} problems", flush=True)
+    tables: dict[float, Table] = {}
+    for acceptance in (*ACCEPTANCES, USELESS, PERFECT):
+        tables[acceptance] = timed_all(profile, acceptance, problems)
+        report(acceptance, tables[acceptance])
+    overhead = overhead_ms(30_000, lookahead=MOST["lookahead"])
+    print(f"\nown overhead per step at 30,000 tokens of context, lookahead on: {overhead:.3f} ms", flush=True)
+    print("RESULT", json.dumps(result(tables, overhead, pocket=None)))
+
+
+def result(
+    tables: Mapping[float, Table], overhead: float, *, pocket: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What is promised of the schedules, in figures. `pocket`: of the pocket pair, None if it was not run.
+
+    Ratios named `auto_over` and `over_lower_bound` are of times, `best_over_sequential` is a speed-up.
+    """
+    by = {acceptance: tables[acceptance] for acceptance in ACCEPTANCES}
+    over_bound = [row.seconds / row.least for table in by.values() for row in table.values() if row.least]
+    over_base = [t["auto"].seconds / t["base"].seconds for t in (*by.values(), tables[USELESS])]
+    return {
+        "emulated": {
+            "best_over_sequential": {
+                str(a): round(table["sequential"].seconds / best(table), 3) for a, table in by.items()
+            },
+            "auto_over_best_at_0.8": round(by[0.8]["auto"].seconds / best(by[0.8]), 3),
+            "over_lower_bound_worst": round(max(over_bound), 3),
         },
-        "auto_over_best_at_0.8": round(by[0.8]["auto"].seconds / best[0.8], 3),
-        "over_lower_bound_worst": round(max(over_bound), 3),
+        "auto_over_base_worst": round(max(over_base), 3),
+        "auto_over_always_best": round(tables[PERFECT]["auto"].seconds / best(tables[PERFECT]), 3),
+        "pocket": pocket,
+        "overhead_ms_p50_30k": round(overhead, 3),
     }
-    always = min(row.seconds for name, row in perfect.items() if name != "auto")
-    print(
-        "RESULT",
-        json.dumps(
-            {
-                "emulated": emulated,
-                "auto_over_base_worst": round(
-                    max(rows["auto"].seconds / rows["base"].seconds for rows in (*by.values(), useless)), 3
-                ),
-                "auto_over_always_best": round(perfect["auto"].seconds / always, 3),
-            }
-        ),
-    )
 
 
-def timed_all(profile: Profile, acceptance: float, problems: int) -> dict[str, Timed]:
+def best(table: Table) -> float:
+    """Seconds of the fastest schedule that is the same for every step."""
+    return min(row.seconds for name, row in table.items() if name != "auto")
+
+
+def timed_all(profile: Profile, acceptance: float, problems: int) -> Table:
     """Each schedule on the same problems."""
-    rows: dict[str, Timed] = {}
+    rows: Table = {}
     for name, (knobs, bound) in SCHEDULES.items():
-        # Several drafts of a step are requests with seeds of their own; a single one is what the script says.
-        samples_by = "seed" if "drafts_per_step" in knobs else "choice"
-        script = Script(seed=1, acceptance=acceptance, samples_by=samples_by)
+        script = Drafts(seed=1, acceptance=acceptance, drafts=knobs.get("drafts_per_step", 1))
         rows[name] = timed(profile, script, problems, knobs, bound)
     return rows
 
@@ -110,12 +140,7 @@ async def solved(
     profile: Profile, script: Script, problems: int, knobs: dict[str, Any]
 ) -> tuple[float, float | None]:
     """Emulated seconds, and the share of drafts that stood."""
-    engines: dict[Role, Engine] = {}
-    for role, model in emulated_models(script, profile).items():
-        engines[role] = await connect(role, EngineSettings(url=f"http://{role}"), transport=direct(model))
-    method = ReasoningSettings.model_validate({"judge_prompt": "paper", **knobs})
-    settings = Settings(reasoning=method, sampling=SamplingSettings(seed=5))
-    async with SpecReason(settings, engines=engines) as pair:
+    async with await paired(profile, script, knobs) as pair:
         begun = asyncio.get_running_loop().time()
         results = [await pair.solve(f"This is problem {number}.") for number in range(problems)]
         seconds = asyncio.get_running_loop().time() - begun
@@ -125,7 +150,16 @@ async def solved(
     return seconds, sum(result.accepted for result in results) / drafts if drafts else None
 
 
-def report(acceptance: float, rows: dict[str, Timed]) -> None:
+async def paired(profile: Profile, script: Script, knobs: dict[str, Any]) -> SpecReason:
+    """Our loop on an emulated pair of its own."""
+    engines: dict[Role, Engine] = {}
+    for role, model in emulated_models(script, profile).items():
+        engines[role] = await connect(role, EngineSettings(url=f"http://{role}"), transport=direct(model))
+    method = ReasoningSettings.model_validate({"judge_prompt": "paper", **knobs})
+    return SpecReason(Settings(reasoning=method, sampling=SamplingSettings(seed=5)), engines=engines)
+
+
+def report(acceptance: float, rows: Table) -> None:
     base = rows["base"].seconds
     print(f"\nacceptance of a draft: {acceptance}\n")
     print("| schedule | emulated s | speed-up over base | over its lower bound | steps drafted that stood |")
@@ -133,7 +167,7 @@ def report(acceptance: float, rows: dict[str, Timed]) -> None:
     for name, row in rows.items():
         bound = f"{row.seconds / row.least:.3f}" if row.least else "-"
         stood = "-" if row.accepted is None else f"{row.accepted:.0%}"
-        print(f"| {name} | {row.seconds:.1f} | {base / row.seconds:.2f} | {bound} | {stood} |")
+        print(f"| {name} | {row.seconds:.1f} | {base / row.seconds:.2f} | {bound} | {stood} |", flush=True)
 
 
 if __name__ == "__main__":

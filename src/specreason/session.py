@@ -64,8 +64,9 @@ class SpecReason:
         self._given = engines
         self._policy = policy
         self._planner = planner
-        embedded_base = engines is None and self.settings.base.url is None
-        self._costs = Costs(SHARED_CORES if embedded_base else BATCHED)
+        embedded = [r for r in ("base", "small") if engines is None and self._engine_settings(r).url is None]
+        self._costs = Costs(SHARED_CORES if "base" in embedded else BATCHED)
+        self._branches = "small" not in embedded  # in a batch further drafts are cheap, on shared cores dear
         self._stack = AsyncExitStack()
         self._thinking: dict[Role, bool] = {}
         self.engines: Mapping[Role, Engine] = engines or {}
@@ -207,13 +208,24 @@ class SpecReason:
 
     def _streams(self, role: Role) -> int:
         """How many places of one conversation a model works at, at the same time."""
-        plan = plan_of(self.settings.reasoning)
-        return plan.drafts if role == "small" else 1 + plan.hedge
+        plan = self._plan_of(self.settings.reasoning)
+        return plan.pens if role == "small" else 1 + plan.hedge
 
     def _planner_for(self, reasoning: ReasoningSettings) -> Planner:
         if reasoning.speculate == "auto" and reasoning.scheme == "specreason":
-            return Auto(self._costs, plan_of(reasoning))
-        return Always(plan_of(reasoning))
+            return Auto(self._costs, self._plan_of(reasoning))
+        return Always(self._plan_of(reasoning))
+
+    def _plan_of(self, reasoning: ReasoningSettings) -> Plan:
+        """What may overlap, by the settings."""
+        several = reasoning.lookahead > 0 and reasoning.drafts_per_step > 1
+        return Plan(
+            "small",
+            reasoning.lookahead,
+            reasoning.drafts_per_step,
+            reasoning.hedge,
+            branches=several and self._branches,
+        )
 
     def _engine_settings(self, role: Role) -> EngineSettings:
         return self.settings.base if role == "base" else self.settings.small
@@ -293,8 +305,3 @@ def checked_messages(problem: str | Sequence[Message]) -> list[Message]:
     if not messages[-1]["content"].strip():
         raise InputError("the problem is empty; give the text of a problem")
     return messages
-
-
-def plan_of(reasoning: ReasoningSettings) -> Plan:
-    """What may overlap, by the settings."""
-    return Plan("small", reasoning.lookahead, reasoning.drafts_per_step, reasoning.hedge)

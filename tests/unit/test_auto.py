@@ -37,7 +37,7 @@ class Machine:
             auto.take(StepDrafted(at, index, "x", TOKENS, self.draft, "boundary"))
             auto.take(StepScored(at, index, 5, "greedy", 1, {}, self.score))
             if rng.random() < self.stands:
-                auto.take(StepAccepted(at, index, "small", "x", TOKENS, self.draft, "boundary"))
+                auto.take(StepAccepted(at, index, "small", "x", TOKENS, self.draft, "boundary", stood=1))
             else:
                 auto.take(StepRejected(at, index, "score", TOKENS))
                 at += self.write
@@ -118,3 +118,33 @@ def test_the_same_question_gets_the_same_answer() -> None:
     auto = Auto(costs, Plan("small", 4, 3, True))
     auto.plan()
     assert auto.plan() == auto.plan()
+
+
+# ---------------------------------------------------------------- estimates
+
+
+def test_a_run_of_bad_luck_does_not_spoil_a_plan() -> None:
+    """Rewrites tell how often drafts fail, which is the same for every plan, not what this plan costs."""
+    costs, plan = Costs(BATCHED), Plan("small", lookahead=4)
+    Machine(0.55, 0.08, 3.0, stands=0.8).run(Auto(costs, Plan()), 60)
+    other = Plan("small")
+    before = costs.seconds(plan) / costs.seconds(other)
+    for _ in range(5):
+        costs.judged(0, 1)
+    assert costs.seconds(plan) / costs.seconds(other) == pytest.approx(before, abs=0.1)
+
+
+def test_how_many_drafts_stood_is_more_than_that_one_did() -> None:
+    perfect, mixed = Costs(), Costs()
+    for _ in range(25):
+        perfect.judged(3, 3)
+        mixed.judged(1, 3)
+    assert perfect.stands.value > 0.97
+    assert mixed.stands.value == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_drafts_that_always_fail_together_are_no_better_than_one() -> None:
+    costs = Costs()
+    for step in range(200):
+        costs.judged(3 * (step % 2), 3)
+    assert costs.fails(3) > 0.9 * costs.fails(1)

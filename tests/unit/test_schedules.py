@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specreason.config import ReasoningSettings, SamplingSettings, Settings
+from specreason.emulate.skipping import run_skipping
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import EngineError, EngineUnavailable
 from specreason.reasoning.events import (
@@ -152,11 +153,11 @@ async def test_a_rejection_stops_what_stands_on_it() -> None:
     assert fold(events).steps[0].text == "Base 0.\n\n"
 
 
-async def test_a_hedge_saves_the_wait_for_the_rewrite() -> None:
+def test_a_hedge_saves_the_wait_for_the_rewrite() -> None:
     story = Story((False,) * 4)
     waits: dict[bool, float] = {}
     for hedge in (False, True):
-        events = await told(story, delay=0.01, hedge=hedge)
+        events = run_skipping(told(story, delay=0.01, hedge=hedge))
         waits[hedge] = events[-1].at
     assert waits[True] < 0.8 * waits[False]
 
@@ -207,10 +208,10 @@ async def test_drafts_that_come_out_alike_are_judged_once() -> None:
     assert fold(events).tokens["small"].discarded > 0
 
 
-async def test_drafts_are_written_side_by_side() -> None:
+def test_drafts_are_written_side_by_side() -> None:
     engines = several({}, "Beta", "Gamma")
     engines["small"].delay_s = 0.02
-    events = await run_several(engines)
+    events = run_skipping(run_several(engines))
     drafted = [event for event in events if isinstance(event, StepDrafted)]
     one = (drafted[0].tokens + 1) * 0.02  # with the token that closes the block
     assert drafted[-1].at < 2 * one
@@ -222,3 +223,63 @@ async def test_if_one_of_several_writers_fails_the_drafter_is_lost() -> None:
     result = fold(await run_several(engines))
     assert result.degraded is not None
     assert [step.author for step in result.steps] == ["base"]
+
+
+# ---------------------------------------------------------------- several drafts, each run ahead of
+
+
+def manifold(steps: int, scores: dict[str, str], delay: float = 0.0) -> dict[Any, ScriptedEngine]:
+    """Three drafts of each step; the chain ends with the last step."""
+
+    def lines(name: str) -> list[str]:
+        return [f"{name} {n}.{chr(10) * 2 if n + 1 < steps else f'{chr(10)}</think>'}" for n in range(steps)]
+
+    # Rows of three pens: whichever row writes, its pens draft Alpha, Beta and Gamma.
+    rows = [lines(name) for _ in range(3) for name in ("Alpha", "Beta", "Gamma")]
+    return {
+        "small": ScriptedEngine("small", steps=rows[0], variants=rows[1:], answer=ANSWER, delay_s=delay),
+        "base": ScriptedEngine("base", steps=lines("Base"), answer=ANSWER, scores=scores, delay_s=delay),
+    }
+
+
+score_tables = st.fixed_dictionaries(
+    {f"{name} {n}": st.sampled_from("1279") for name in ("Alpha", "Beta", "Gamma") for n in range(4)}
+)
+
+
+@given(scores=score_tables, depth=st.integers(1, 3), hedge=st.booleans(), delay=st.sampled_from([0.0, 0.01]))
+@settings(max_examples=60, deadline=None)
+def test_running_ahead_of_each_draft_tells_the_same_story(
+    scores: dict[str, str], depth: int, hedge: bool, delay: float
+) -> None:
+    one_by_one = run_skipping(run_several(manifold(4, scores)))
+    ahead = run_skipping(run_several(manifold(4, scores, delay), lookahead=depth, hedge=hedge))
+    assert timeless(ahead) == timeless(one_by_one)
+
+
+def test_a_step_after_any_of_the_drafts_is_not_drafted_anew() -> None:
+    """Beta is kept, Alpha is the favourite: the small model has to be where Beta leads already."""
+    scores = {f"{name} {n}": score for n in range(6) for name, score in (("Alpha", "7"), ("Beta", "9"))}
+    waits: dict[int, float] = {}
+    for depth in (0, 1):
+        engines = manifold(6, scores, delay=0.02)
+        events = run_skipping(run_several(engines, lookahead=depth))
+        assert {event.sample for event in events if isinstance(event, StepAccepted)} == {1}
+        waits[depth] = events[-1].at
+    a_score = 0.02
+    assert waits[1] < waits[0] - 4 * a_score
+
+
+async def test_no_pen_writes_on_when_a_run_with_branches_is_left() -> None:
+    engines = manifold(6, {}, delay=0.001)
+    method = ReasoningSettings(drafts_per_step=3, lookahead=2)
+    async with SpecReason(Settings(reasoning=method), engines=engines) as engine:
+        stream: AsyncGenerator[Event, None] = engine.stream("What is 3 + 5?")
+        async for event in stream:
+            if isinstance(event, StepAccepted):
+                break
+        await stream.aclose()
+        written = sum(call.generated for call in engines["small"].calls)
+        await asyncio.sleep(0.05)
+        assert written == sum(call.generated for call in engines["small"].calls)
+    assert not asyncio.all_tasks() - {asyncio.current_task()}

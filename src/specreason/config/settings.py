@@ -135,7 +135,8 @@ class ReasoningSettings(_Section):
     drafts_per_step: Annotated[
         int,
         _knob(
-            "Drafts of each step, written side by side; of those that stand the best is kept (paper: 1).",
+            "Drafts of each step, written side by side; of those that stand the best is kept (paper: 1). "
+            "With lookahead a small model reached by URL runs ahead of each: the square of it at once.",
             unit="drafts",
             ge=1,
             le=16,

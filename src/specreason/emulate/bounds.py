@@ -28,7 +28,8 @@ class Schedule:
 
     `lookahead`: steps that may be drafted beyond the one being judged. `drafts`: drafts of a step, written in
     one batch and scored in one pass when all are there. `hedge`: the base model writes each step too, from
-    when its draft is begun; a draft that stands ends it, and if it is done first its step is taken.
+    when its draft is begun and the step before it is decided; a draft that stands ends it, and if it is done
+    first its step is taken.
     """
 
     lookahead: int = 0
@@ -78,7 +79,7 @@ def least_s(
         lost_s = min(draft_s, own_s) * (profile.beside - 1) if schedule.hedge else 0.0
         drafted = begun + draft_s + lost_s
         verdict = max(verdicts[-1], drafted + score_s)
-        own = max(verdicts[-1], begun + own_s + lost_s) if schedule.hedge else verdict + own_s
+        own = (max(verdicts[-1], begun) + lost_s if schedule.hedge else verdict) + own_s
         if stands and verdict <= own:
             verdicts.append(verdict)
         else:

@@ -1,7 +1,7 @@
 """Speculate as far as it pays, and never lose more than a little to the base model alone.
 
-The plan is the one that is expected to be the fastest (`Costs.seconds`). What protects from a drafter that is
-of no use:
+The plan is the one that is expected to be the fastest (`Costs.seconds`), by what all runs on this pair of
+models have learned. What protects from a drafter that is of no use:
 
 - Where drafts are not expected to pay, one is tried only out of a small share of the base model's time
   (`TRIES`), the less the more of them failed. So it is noticed if they begin to pay.
@@ -9,7 +9,7 @@ of no use:
   price of a few drafts in vain (`PATIENCE`), no more: one problem may be harder than most.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from specreason.reasoning.costs import Costs, Mean
 from specreason.reasoning.events import (
@@ -25,7 +25,9 @@ from specreason.reasoning.plan import Plan
 TRIES = 0.03
 LAG = 0.03
 PATIENCE = 3
-_CLEARLY = 0.95  # another plan replaces the present one if it needs less than this share of its time
+# Another plan replaces the present one if it needs less than this share of its time: to draft or not, and
+# what overlaps with it.
+_CLEARLY, _BETTER = 0.95, 0.98
 _BASE, _PLAIN = Plan("base"), Plan("small")
 
 
@@ -46,10 +48,12 @@ class Auto:
         self._costs = costs
         self._plan = _BASE
         self._account = _Account()
+        self._drafts = 0  # of the step that is being judged
         self._in_vain = 0  # drafts since the last one that stood
+        self._rewritten = False  # the step that is about to be accepted
         self._arms = sorted(
             {
-                Plan("small", lookahead, drafts, hedge)
+                Plan("small", lookahead, drafts, hedge, most.branches and bool(lookahead) and drafts > 1)
                 for lookahead in (0, most.lookahead)
                 for drafts in (1, most.drafts)
                 for hedge in (False, most.hedge)
@@ -69,7 +73,7 @@ class Auto:
         if not costs.known:
             return Plan("small", reason="what a draft costs is not known yet")
         best = min(self._arms, key=costs.seconds)
-        if self._plan in self._arms and costs.seconds(best) > _CLEARLY * costs.seconds(self._plan):
+        if self._plan in self._arms and costs.seconds(best) > _BETTER * costs.seconds(self._plan):
             best = self._plan
         drafts, alone = costs.seconds(best), costs.seconds(_BASE)
         told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
@@ -80,35 +84,41 @@ class Auto:
         lag = account.spent - account.base_alone
         if lag > LAG * account.base_alone + (PATIENCE - 1) * costs.price():
             return Plan("base", reason=f"{lag:.2f} s behind the base model alone")
-        return Plan("small", best.lookahead, best.drafts, best.hedge, told)
+        return replace(best, reason=told)
 
     def take(self, event: Event) -> None:
         """See `Planner.take`. Where things overlap, only what the plan comes to is learned."""
         costs, plain = self._costs, self._plan == _PLAIN
         match event:
-            case StepDrafted() if plain and event.tokens:
-                costs.draft.take(event.seconds / event.tokens)
+            case StepDrafted():
+                self._drafts += 1
+                if plain and event.tokens:
+                    costs.draft.take(event.seconds / event.tokens)
             case StepScored() if plain:
                 costs.score.take(event.seconds)
             case StepRejected():
-                self._judged(stands=False)
-            case StepRewritten() if event.tokens and not self._plan.hedge:
-                costs.write.take(event.seconds / event.tokens)
+                self._judged(0)
+            case StepRewritten():
+                self._rewritten = True
+                if event.tokens and not self._plan.hedge:
+                    costs.write.take(event.seconds / event.tokens)
             case StepAccepted() if event.tokens:
                 if event.author == "small":
-                    self._judged(stands=True)
+                    self._judged(event.stood)
                 elif self._plan == _BASE:
                     costs.write.take(event.seconds / event.tokens)
                 self._kept(event)
             case _:
                 pass
 
-    def _judged(self, *, stands: bool) -> None:
-        self._in_vain = 0 if stands else self._in_vain + 1
-        self._costs.judged(self._plan.drafts, stands=stands)
+    def _judged(self, stood: int) -> None:
+        self._in_vain = 0 if stood else self._in_vain + 1
+        self._costs.judged(stood, max(stood, self._drafts))
+        self._drafts = 0
 
     def _kept(self, event: StepAccepted) -> None:
         costs, account = self._costs, self._account
+        rewritten, self._rewritten = self._rewritten, False
         costs.step.take(event.tokens)
         alone = costs.write.value * event.tokens
         costs.saved = min(costs.saved + TRIES * alone / (1 + self._in_vain / 4), 2 * costs.price())
@@ -120,4 +130,7 @@ class Auto:
             costs.saved = max(0.0, costs.saved - max(0.0, seconds - alone))
         account.spent += seconds
         account.base_alone += alone
-        costs.paid.setdefault(self._plan, Mean()).take(seconds / event.tokens)
+        if event.author == "small":
+            costs.kept.setdefault(self._plan, Mean()).take(seconds / event.tokens)
+        elif rewritten:
+            costs.rewritten.setdefault(self._plan, Mean()).take(seconds / event.tokens)

@@ -8,7 +8,8 @@ from specreason.reasoning.plan import Plan
 # by memory); where they share a few cores it is nearly as dear as the first. Only a start: see `seconds`.
 BATCHED, SHARED_CORES = 0.05, 0.8
 _SLOWED = 1.2  # both models at work at the same time, before anything was measured
-_TRUST = 8.0  # steps that weigh as much as the arithmetic
+_TRUST = 1.0  # steps that weigh as much as the arithmetic
+_GUESSED = 8.0  # failures that weigh as much as the guess of how alike they are
 
 
 @dataclass(slots=True)
@@ -24,13 +25,26 @@ class Mean:
         self.value += max(1 / self.seen, 0.05) * (value - self.value)
 
 
+_NOTHING = Mean()
+
+
+def mixed(measured: Mean, guess: float, worth: float) -> float:
+    """What was measured, and a guess that is worth so many observations."""
+    return (measured.seen * measured.value + worth * guess) / (measured.seen + worth)
+
+
 @dataclass(slots=True)
 class Costs:
     """Seconds and chances. `more`: what each further draft of a step adds to its cost, as a share.
 
     `write`, `draft`: seconds a token of the base and of the small model; `score`: seconds a verdict; `step`:
-    tokens of a step; `stands`: share of first drafts that stand; `paid`: by plan, seconds a token of the
-    chain that it came to; `saved`: seconds that may be spent on drafts that are not expected to pay.
+    tokens of a step; `stands`: share of drafts that stand; `alike`: of the other drafts of a step, share that
+    fails where one does; `kept`, `rewritten`: by plan, seconds a token
+    of steps that were kept and rewritten; `saved`: seconds that may be spent on drafts that are not expected
+    to pay.
+
+    What a plan comes to is never averaged as a whole: whether drafts stand varies from step to step and says
+    the same of every plan, while what a step of either kind takes hardly varies, and only its plan tells it.
     """
 
     more: float = BATCHED
@@ -39,7 +53,9 @@ class Costs:
     score: Mean = field(default_factory=Mean)
     step: Mean = field(default_factory=Mean)
     stands: Mean = field(default_factory=lambda: Mean(0.6, 2))  # a guess worth two drafts
-    paid: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
+    alike: Mean = field(default_factory=Mean)
+    kept: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
+    rewritten: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     saved: float = 0.0
 
     @property
@@ -48,38 +64,42 @@ class Costs:
         return bool(self.write.seen and self.draft.seen and self.score.seen)
 
     def seconds(self, plan: Plan) -> float:
-        """Expected seconds a step: arithmetic at first, what was measured later."""
-        told = self.paid.get(plan)
-        if told is None:
-            return self.arithmetic(plan)
-        share = told.seen / (told.seen + _TRUST)
-        return share * told.value * self.step.value + (1 - share) * self.arithmetic(plan)
-
-    def arithmetic(self, plan: Plan) -> float:
-        """Seconds a step that follow from the costs of its parts."""
-        write = self.write.value * self.step.value
+        """Expected seconds a step."""
         if plan.author == "base":
-            return write
+            return self.write.value * self.step.value
+        fails = self.fails(plan.drafts)
+        kept, rewritten = self.arithmetic(plan)
+        tokens = self.step.value
+        kept = tokens * mixed(self.kept.get(plan, _NOTHING), kept / tokens, _TRUST)
+        rewritten = tokens * mixed(self.rewritten.get(plan, _NOTHING), rewritten / tokens, _TRUST)
+        return (1 - fails) * kept + fails * rewritten
+
+    def arithmetic(self, plan: Plan) -> tuple[float, float]:
+        """Seconds of a step that is kept, and of one that is rewritten, as follows from their parts."""
+        write = self.write.value * self.step.value
         dearer = 1 + self.more * (plan.drafts - 1)
         draft, score = self.draft.value * self.step.value * dearer, self.score.value * dearer
-        fails = self.fails(plan.drafts)
         one_by_one = draft + score
         if_kept = max(draft, score) if plan.lookahead else one_by_one
-        if_rewritten = max(one_by_one, write) if plan.hedge else one_by_one + write
-        return (_SLOWED if plan.hedge else 1.0) * ((1 - fails) * if_kept + fails * if_rewritten)
+        if plan.hedge:
+            return _SLOWED * if_kept, _SLOWED * max(one_by_one, write)
+        return if_kept, one_by_one + write
 
     def fails(self, drafts: int) -> float:
         """Chance that none of so many drafts of a step stands.
 
-        They are taken to share half of their failures: they fail alike where a step is hard.
+        They fail alike where a step is hard; until that is measured they are taken to share half of their
+        failures.
         """
         one = 1 - self.stands.value
-        return one * (0.5 + 0.5 * one) ** (drafts - 1)
+        alike = mixed(self.alike, 0.5 + 0.5 * one, _GUESSED)
+        return one * alike ** (drafts - 1)
 
-    def judged(self, drafts: int, *, stands: bool) -> None:
-        """Learn from a step whether one of its drafts stood. Of several the first stood perhaps."""
-        first = self.stands.value / max(1e-9, 1 - self.fails(drafts)) if stands else 0.0
-        self.stands.take(min(1.0, first))
+    def judged(self, stood: int, drafts: int) -> None:
+        """Learn how many of the drafts of a step stood."""
+        self.stands.take(stood / drafts)
+        if stood < drafts > 1:
+            self.alike.take((drafts - stood - 1) / (drafts - 1))
 
     def price(self) -> float:
         """Seconds that a draft costs in vain."""

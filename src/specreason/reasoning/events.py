@@ -106,7 +106,8 @@ class StepRewritten:
 class StepAccepted:
     """A step is kept: the one event of every step of the chain. `seconds`: what its author needed.
 
-    `sample`: which of the drafts it was. `outdone`: tokens of the other drafts of the step.
+    `sample`: which of the drafts it was. `outdone`: tokens of the other drafts of the step. `stood`: how many
+    of its drafts stand, this one included.
     """
 
     at: float
@@ -118,6 +119,7 @@ class StepAccepted:
     end: End
     sample: int = 0
     outdone: int = 0
+    stood: int = 0
     event: Literal["step_accepted"] = "step_accepted"
 
 

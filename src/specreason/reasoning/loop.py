@@ -114,7 +114,9 @@ class Loop:
 
     async def _speculate(self, plan: Plan) -> AsyncGenerator[Event, None]:
         """Drafts and verdicts, as long as the plan stays the same and drafts stand."""
-        schedule: Schedule = lookahead(plan.lookahead) if plan.lookahead else sequential
+        schedule: Schedule = (
+            lookahead(plan.lookahead, branches=plan.branches) if plan.lookahead else sequential
+        )
         try:
             speculation = Speculating(self._thinking, plan)
             async with aclosing(schedule(speculation, self._thinking.chain, hedge=plan.hedge)) as told:
@@ -161,10 +163,8 @@ class Loop:
             draft = drafted.drafts[chosen]
             outdone = drafted.tokens - draft.step.tokens
             thinking.discarded += outdone
-            for event in self._kept(
-                draft.step, "small", drafted.seconds, draft.after, sample=chosen, outdone=outdone
-            ):
-                yield event
+            for event in self._kept(draft.step, "small", drafted.seconds, draft.after):
+                yield replace(event, sample=chosen, outdone=outdone, stood=checked.stood)
             return
         thinking.discarded += drafted.tokens
         verdict = checked.verified[drafted.favourite].verdict
@@ -190,9 +190,7 @@ class Loop:
         for event in self._kept(step, "base", seconds, after):
             yield event
 
-    def _kept(
-        self, step: Step, author: Role, seconds: float, after: Chain, *, sample: int = 0, outdone: int = 0
-    ) -> list[Event]:
+    def _kept(self, step: Step, author: Role, seconds: float, after: Chain) -> list[StepAccepted]:
         """Make the step part of the chain, and see whether thinking ends with it."""
         thinking = self._thinking
         if thinking.chain.repeats(step):
@@ -203,11 +201,7 @@ class Loop:
         thinking.texts.append(step.text)
         check_chain(after)
         thinking.ended = thinking.end_of(after)
-        return [
-            StepAccepted(
-                self._clock(), index, author, step.text, step.tokens, seconds, step.end, sample, outdone
-            )
-        ]
+        return [StepAccepted(self._clock(), index, author, step.text, step.tokens, seconds, step.end)]
 
     # ------------------------------------------------------------ the answer
 

@@ -12,14 +12,21 @@ class Plan:
     """`author`: small (drafts, to be judged) or base. The others only matter for drafts.
 
     `lookahead`: how many steps the drafts run ahead. `drafts`: of each step. `hedge`: the base model begins
-    its own step while a draft is written and judged. `reason` is for people.
+    its own step while a draft is written and judged. `branches`: of several drafts that are being judged,
+    each is run ahead of, not the favourite alone. `reason` is for people.
     """
 
     author: Role = "small"
     lookahead: int = 0
     drafts: int = 1
     hedge: bool = False
+    branches: bool = False
     reason: str = field(default="", compare=False)
+
+    @property
+    def pens(self) -> int:
+        """In how many places the small model may write at the same time."""
+        return self.drafts * (self.drafts if self.branches else 1)
 
 
 class Planner(Protocol):

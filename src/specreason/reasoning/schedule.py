@@ -54,6 +54,11 @@ class Checked:
     verified: tuple[Verified, ...]
 
     @property
+    def stood(self) -> int:
+        """How many drafts stand."""
+        return sum(isinstance(v.verdict, Accept) for v in self.verified)
+
+    @property
     def chosen(self) -> int | None:
         """Of the drafts that stand the one with the most merit, the first of equals; None if none stands."""
         merits = {
@@ -73,15 +78,15 @@ class DrafterFailed(Exception):
 class Speculation(Protocol):
     """What a schedule puts in order; the loop provides it."""
 
-    async def draft(self, chain: Chain) -> Drafted | None:
+    async def draft(self, chain: Chain, row: int = 0) -> Drafted | None:
         """The small model's next step after `chain`; None if someone else is to write there, or nobody.
 
-        Raises DrafterFailed.
+        `row`: which pens write; rows write side by side. Raises DrafterFailed.
         """
         ...
 
-    async def hold(self) -> None:
-        """Stop the small model until the next draft is asked for."""
+    async def hold(self, row: int = 0) -> None:
+        """Stop the small model's pens of a row until the next draft is asked of them."""
         ...
 
     async def hedge(self, chain: Chain) -> None:

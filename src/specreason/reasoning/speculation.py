@@ -23,7 +23,7 @@ class Speculating:
         self._thinking = thinking
         self._plan = plan
 
-    async def draft(self, chain: Chain) -> Drafted | None:
+    async def draft(self, chain: Chain, row: int = 0) -> Drafted | None:
         """See `Speculation.draft`. Drafts that come out alike are one."""
         thinking = self._thinking
         if thinking.end_of(chain) is not None or await author(thinking, chain) != "small":
@@ -31,9 +31,9 @@ class Speculating:
         if thinking.base is not None and not self._plan.hedge:
             await thinking.base.hold()
         left = thinking.left(chain)
-        pens = thinking.drafters[: self._plan.drafts]
-        for unused in thinking.drafters[self._plan.drafts :]:
-            await unused.hold()
+        pens, unused = thinking.pens(row, self._plan.drafts)
+        for pen in unused:
+            await pen.hold()
         try:
             written = await _all(pen.next_step(chain, "draft", left) for pen in pens)
         except EngineError as error:
@@ -51,9 +51,10 @@ class Speculating:
             tokens=sum(step.tokens for step, _ in written),
         )
 
-    async def hold(self) -> None:
+    async def hold(self, row: int = 0) -> None:
         """See `Speculation.hold`."""
-        await self._thinking.hold_drafters()
+        for pen in self._thinking.pens(row, 0)[1]:
+            await pen.hold()
 
     async def hedge(self, chain: Chain) -> None:
         """See `Speculation.hedge`."""

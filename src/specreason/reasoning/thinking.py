@@ -21,7 +21,8 @@ _LAST: Mapping[End, Ended] = {"think_close": "closed", "stop": "stopped"}
 class Thinking:
     """`verdicts`: how the latest drafts fared. `lost`: why the small model is gone, until that is told.
 
-    `drafters`: the small model's pens, as many as it may write drafts of one step; `base`: the base model's.
+    `drafters`: the small model's pens, row after row; a row has as many as it may write drafts of one step,
+    and there is a row for each place where it may write at the same time. `base`: the base model's pen.
     """
 
     def __init__(self, run: Run, on_call: Callable[[CallEnded], None]) -> None:
@@ -41,10 +42,16 @@ class Thinking:
             self.ended = self.out_of
         most = run.planner.most
         self.drafters = (
-            [self._writer("small", number) for number in range(most.drafts)] if "small" in run.engines else []
+            [self._writer("small", number) for number in range(most.pens)] if "small" in run.engines else []
         )
         # A hedge is written while drafts are scored, so it needs a cache slot besides theirs.
         self.base = self._writer("base", int(most.hedge)) if "base" in run.engines else None
+
+    def pens(self, row: int, count: int) -> tuple[list[Writer], list[Writer]]:
+        """The first `count` pens of a row, and the rest of it."""
+        width = self.run.planner.most.drafts
+        whole = self.drafters[row * width : (row + 1) * width]
+        return whole[:count], whole[count:]
 
     def left(self, chain: Chain) -> int:
         """Thinking tokens left after `chain`."""

@@ -17,7 +17,7 @@ from specreason.reasoning.chain import Chain, Role
 from specreason.reasoning.events import CallEnded, Phase
 from specreason.reasoning.steps import Step, StepSplitter
 
-_SEEDS = 10_000  # more than a conversation opens streams
+SEEDS = 10_000  # of one writer: more than a conversation opens streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Writer:
         self._sampling = sampling
         self._session = session if number == 0 else f"{session}/{number}"  # a cache slot of its own
         self._on_call = on_call
-        self._opened = number * _SEEDS
+        self._opened = number * SEEDS
         self._stream: Generation | None = None
         self._phase: Phase = "draft"
         self._splitter = StepSplitter(shape.delimiter, shape.think_close, shape.max_tokens)
