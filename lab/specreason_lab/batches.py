@@ -103,14 +103,14 @@ class Maker:
         if rng.random() < self.drill:
             kinds = (drill, drilled_judge, loose_steps)
             return rng.choices(kinds, (1, 1, 6) if self.judged else (1, 0, 0))[0](tokenizer, rng)
-        if not self.judged:
-            problem = next(source)
-            return chain(tokenizer, _asked(rng, problem), problem, brief=self.brief)
-        if self.samples and rng.random() < 0.5:
+        kind = rng.random() if self.judged else 1.0
+        if self.samples and kind < 0.4:
             problem, drawn = rng.choice(self.samples)
             return sampled_chain(tokenizer, rng, _asked(rng, problem), problem, drawn)
         problem = next(source)
-        return judged_chain(tokenizer, rng, _asked(rng, problem), problem)
+        if kind < 0.6:
+            return judged_chain(tokenizer, rng, _asked(rng, problem), problem)
+        return chain(tokenizer, _asked(rng, problem), problem, brief=self.brief)
 
 
 def _asked(rng: random.Random, problem: Problem) -> str:

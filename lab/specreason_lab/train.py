@@ -51,7 +51,7 @@ class Plan:
     decay: float = 0.5
     look_up: float = 2.0
     drill: float = 0.0
-    judge_drill: tuple[float, float] = (0.7, 0.25)
+    judge_drill: tuple[float, float] = (0.7, 0.05)
     verdict: float = 1.0
 
 
