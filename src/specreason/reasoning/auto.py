@@ -19,6 +19,7 @@ from specreason.reasoning.events import (
     StepRejected,
     StepRewritten,
     StepScored,
+    ThinkingEnded,
 )
 from specreason.reasoning.plan import Plan
 
@@ -64,6 +65,7 @@ class Auto:
     def plan(self) -> Plan:
         """See `Planner.plan`."""
         self._plan = self._next()
+        self._costs.follow(self, self._plan)
         return self._plan
 
     def _next(self) -> Plan:
@@ -72,8 +74,9 @@ class Auto:
             return Plan("base", reason="what the base model needs is not known yet")
         if not costs.known:
             return Plan("small", reason="what a draft costs is not known yet")
-        best = min(self._arms, key=costs.seconds)
-        if self._plan in self._arms and costs.seconds(best) > _BETTER * costs.seconds(self._plan):
+        open_arms = [plan for plan in self._arms if plan == _PLAIN or costs.lets_in(self, plan)]
+        best = min(open_arms, key=costs.seconds)
+        if self._plan in open_arms and costs.seconds(best) > _BETTER * costs.seconds(self._plan):
             best = self._plan
         drafts, alone = costs.seconds(best), costs.seconds(_BASE)
         told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
@@ -108,6 +111,8 @@ class Auto:
                 elif self._plan == _BASE:
                     costs.write.take(event.seconds / event.tokens)
                 self._kept(event)
+            case ThinkingEnded():
+                costs.leave(self)
             case _:
                 pass
 

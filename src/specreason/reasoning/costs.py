@@ -1,6 +1,7 @@
 """What steps cost and how drafts fare: estimates for one pair of models, shared by all its runs."""
 
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 from specreason.reasoning.plan import Plan
 
@@ -8,6 +9,9 @@ from specreason.reasoning.plan import Plan
 # by memory); where they share a few cores it is nearly as dear as the first. Only a start: see `seconds`.
 BATCHED, SHARED_CORES = 0.05, 0.8
 _SLOWED = 1.2  # both models at work at the same time, before anything was measured
+# Drafts that all runs on a base model have judged at a time: with more, scores take turns with the decoding
+# of steps. A guess for one large model on a GPU: eight drafts and their questions are about 1,000 tokens.
+CROWD = 8
 _TRUST = 1.0  # steps that weigh as much as the arithmetic
 _GUESSED = 8.0  # failures that weigh as much as the guess of how alike they are
 
@@ -57,6 +61,32 @@ class Costs:
     kept: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     rewritten: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     saved: float = 0.0
+    at_work: dict[Plan, WeakSet[object]] = field(default_factory=dict[Plan, WeakSet[object]])
+
+    def follow(self, run: object, plan: Plan) -> None:
+        """From now on `run` follows `plan`. A run that was given up leaves by itself."""
+        self.leave(run)
+        self.at_work.setdefault(plan, WeakSet()).add(run)
+
+    def leave(self, run: object) -> None:
+        """`run` thinks no more."""
+        for runs in self.at_work.values():
+            runs.discard(run)
+
+    def lets_in(self, run: object, plan: Plan) -> bool:
+        """Whether one more run may follow `plan`.
+
+        One to begin with, and two more for each step known of it: what a plan does to a loaded server is
+        seen before all of its runs are in it. And all runs together have no more drafts judged at a time
+        than `CROWD`: the base model's time is theirs in common, and no run would see in its own waiting
+        what it costs the others.
+        """
+        runs = sum(map(len, self.at_work.values()))
+        if runs > 1 and plan.drafts * runs > CROWD:
+            return False
+        steps = self.kept.get(plan, _NOTHING).seen + self.rewritten.get(plan, _NOTHING).seen
+        others = len(self.at_work.get(plan, set[object]()) - {run})
+        return others <= 2 * steps
 
     @property
     def known(self) -> bool:

@@ -57,9 +57,11 @@ class Loop:
                     self._run.planner.take(event)
                     yield event
             thinking = self._thinking
-            yield ThinkingEnded(
+            ended = ThinkingEnded(
                 self._clock(), thinking.ended or "stopped", thinking.chain.length, thinking.chain.tokens
             )
+            self._run.planner.take(ended)
+            yield ended
             async with aclosing(self._resumed(self._answer)) as answering:
                 async for event in answering:
                     yield event
