@@ -12,9 +12,10 @@ from rich.console import Console
 from specreason.config import EngineSettings, Settings, load_settings
 from specreason.engines.connect import probe_cancellation
 from specreason.engines.http import HttpEngine
+from specreason.engines.opening import open_engine
 from specreason.errors import SpecReasonError
 from specreason.models import cache, catalogue
-from specreason.session import open_engine, resolve
+from specreason.models.pair_settings import resolve
 
 _GOOD, _BAD, _UNKNOWN = "[green]ok[/] ", "[red]no[/] ", "[yellow]?[/]  "
 _UNSEEN = "the server does not tell how many requests run"
