@@ -126,9 +126,10 @@ class HttpEngine:
             "logprobs": self._endpoint.capabilities.first_token_logprobs,
         }
         names: dict[str, str] = {}
-        if self._endpoint.capabilities.candidates:
+        if self._endpoint.dialect.candidates_field:
             ids = {i: text for text in candidates if (i := await self._candidate_id(text)) is not None}
-            body[self._endpoint.dialect.candidates_field] = list(ids)
+            if self._endpoint.capabilities.candidates:
+                body[self._endpoint.dialect.candidates_field] = list(ids)
             names = {f"token_id:{i}": text for i, text in ids.items()}
         merged: dict[str, float] = {}
 

@@ -66,7 +66,7 @@ async def open_decoder(settings: Settings, streams: int = 1) -> Engine:
         raise ConfigError(
             "a scheme with +decode needs a base model that speculates token by token, and an endpoint does "
             "that only if it was started so: start one (vLLM: --speculative-config) and set "
-            "'base.decode_url'; see docs/engines.md, "Token-level speculation\""
+            "'base.decode_url'; see docs/engines.md (token-level speculation)"
         )
     if small.url is not None or not small.model:
         raise ConfigError(

@@ -56,7 +56,7 @@ def vocabulary(path: Path) -> Vocabulary:
                         tokens = value
                     case _:
                         pass
-    except (OSError, ValueError, KeyError, IndexError, error) as failure:
+    except (OSError, OverflowError, ValueError, KeyError, error) as failure:
         raise ModelFileError(f"{path} cannot be read as a GGUF file ({failure})") from None
     if tokens is None:
         raise ModelFileError(f"{path} holds no vocabulary")
