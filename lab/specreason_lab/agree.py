@@ -7,8 +7,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from specreason.config import EngineSettings
+from specreason.engines.opening import open_engine
 from specreason.engines.protocol import Engine, Prompt, Sampling, Segment
-from specreason.session import open_engine
 from specreason_lab.model import Llama, continued
 from specreason_lab.problems import problems
 from specreason_lab.tokenizer import TURN_END, encode, opened

@@ -1,19 +1,35 @@
 """The public face: a pair of models, connected once, that solves problems."""
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from importlib.metadata import version
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
-from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
-from specreason.engines import embedded
+from specreason.config import (
+    EngineSettings,
+    ReasoningSettings,
+    SamplingSettings,
+    Settings,
+    decodes,
+    method_of,
+)
 from specreason.engines.chat_format import OpenTurn, open_turn, thinks
-from specreason.engines.connect import connect
+from specreason.engines.opening import (
+    DECODER,
+    Seat,
+    check_judge,
+    check_same_model,
+    judges,
+    open_decoder,
+    open_engine,
+    roles_of,
+    seats_of,
+)
 from specreason.engines.protocol import Engine, Message, Sampling
 from specreason.errors import ConfigError, ContextOverflow, EngineError, InputError
-from specreason.models import cache, catalogue
+from specreason.models.pair_settings import fitted, resolve
 from specreason.reasoning.auto import Auto
 from specreason.reasoning.chain import Role
 from specreason.reasoning.costs import BATCHED, SHARED_CORES, Costs
@@ -30,12 +46,6 @@ from specreason.reasoning.run import Run
 from specreason.reasoning.terms import Terms
 
 _VERSION = version("specreason")
-S = TypeVar("S", ReasoningSettings, EngineSettings)
-_ROLES_OF: Mapping[str, tuple[Role, ...]] = {
-    "specreason": ("base", "small"),
-    "base": ("base",),
-    "small": ("small",),
-}
 
 
 class SpecReason:
@@ -45,8 +55,9 @@ class SpecReason:
             result = await engine.solve("What is 12 * 13?")
 
     Entering connects (or loads) the models that the scheme needs; `roles` asks for others, so that several
-    schemes can be run on one pair. `engines` uses engines of your own instead. `policy` replaces the rule
-    that `settings.reasoning.scheme` names; `planner` makes the plan of each run (what overlaps).
+    schemes can be run on one pair: "base+decode" is the base model with token-level speculation. `engines`
+    and `decoder` (that last one) use engines of your own instead. `policy` replaces the rule that
+    `settings.reasoning.scheme` names; `planner` makes the plan of each run (what overlaps).
     Entering raises EngineError, ModelFileError or ConfigError.
     """
 
@@ -54,31 +65,31 @@ class SpecReason:
         self,
         settings: Settings | None = None,
         *,
-        roles: Sequence[Role] | None = None,
+        roles: Sequence[Seat] | None = None,
         engines: Mapping[Role, Engine] | None = None,
+        decoder: Engine | None = None,
         policy: Policy | None = None,
         planner: Callable[[], Planner] | None = None,
     ) -> None:
         self.settings = resolve(settings or Settings())
-        self._roles = tuple(roles) if roles else _ROLES_OF[self.settings.reasoning.scheme]
-        self._given = engines
+        self._seats = tuple(roles) if roles else seats_of([self.settings.reasoning.scheme])
+        self._given = None if engines is None else (engines, decoder)
         self._policy = policy
         self._planner = planner
         embedded = [r for r in ("base", "small") if engines is None and self._engine_settings(r).url is None]
-        self._costs = Costs(SHARED_CORES if "base" in embedded else BATCHED)
+        more = SHARED_CORES if "base" in embedded else BATCHED
+        self._costs = {decoding: Costs(more) for decoding in (False, True)}
         self._branches = "small" not in embedded  # in a batch further drafts are cheap, on shared cores dear
         self._stack = AsyncExitStack()
         self._thinking: dict[Role, bool] = {}
-        self.engines: Mapping[Role, Engine] = engines or {}
+        self.engines, self.decoder = self._given or ({}, None)
 
     async def __aenter__(self) -> Self:
         try:
             if self._given is None:
-                engines: dict[Role, Engine] = {}
-                for role in self._roles:
-                    engines[role] = await open_engine(role, self._engine_settings(role), self._streams(role))
-                    self._stack.push_async_callback(engines[role].aclose)
-                self.engines = engines
+                self.engines, self.decoder = await self._opened()
+            if self.decoder is not None:
+                self._thinking["base"] = await thinks(self.decoder, self.settings.base)
             for role, engine in self.engines.items():
                 self._thinking[role] = await thinks(engine, self._engine_settings(role))
         except BaseException:
@@ -86,11 +97,27 @@ class SpecReason:
             raise
         return self
 
+    async def _opened(self) -> tuple[Mapping[Role, Engine], Engine | None]:
+        engines: dict[Role, Engine] = {}
+        decoder: Engine | None = None
+        roles: list[Role] = [seat for seat in self._seats if seat != DECODER]
+        if DECODER in self._seats:  # first: what cannot be is found out before anything is loaded
+            decoder = await open_decoder(self.settings, self._streams("base"))
+            self._stack.push_async_callback(decoder.aclose)
+            if not judges(decoder) and "small" in roles and "base" not in roles:
+                roles.append("base")  # someone has to judge
+        for role in roles:
+            engines[role] = await open_engine(role, self._engine_settings(role), self._streams(role))
+            self._stack.push_async_callback(engines[role].aclose)
+        if decoder is not None and "base" in engines:
+            check_same_model(engines["base"], decoder)
+        return engines, decoder
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
-        self.engines = self._given or {}
+        self.engines, self.decoder = self._given or ({}, None)
 
     async def solve(
         self,
@@ -129,7 +156,7 @@ class SpecReason:
         run = await self._prepared(conversation, reasoning, sampling, terms or Terms())
         yield Started(
             at=0.0,
-            scheme=run.policy.name if run.lost is None else reasoning.scheme,
+            scheme=self._policy.name if self._policy and run.lost is None else reasoning.scheme,
             models={role: engine.model for role, engine in run.engines.items()},
             thinking=next(iter(run.turns.values())).thinking,
             problem=conversation[-1]["content"],
@@ -146,6 +173,12 @@ class SpecReason:
             async for event in events:
                 yield event
 
+    @property
+    def seated(self) -> Mapping[Seat, Engine]:
+        """The connected engines, the decoder among them."""
+        engines: dict[Seat, Engine] = {**self.engines}
+        return engines if self.decoder is None else {**engines, DECODER: self.decoder}
+
     async def _prepared(
         self,
         conversation: Sequence[Message],
@@ -154,21 +187,17 @@ class SpecReason:
         terms: Terms,
     ) -> Run:
         session = uuid.uuid4().hex
-        wanted = self._policy.roles if self._policy else _ROLES_OF[reasoning.scheme]
-        if missing := [role for role in wanted if role not in self.engines]:
-            how = "enter it first: async with SpecReason(...) as engine"
-            if self.engines:
-                how = f"pass roles={wanted!r} to SpecReason"
-            raise ConfigError(
-                f"scheme '{reasoning.scheme}' needs the {missing[0]} model, which is not connected; {how}"
-            )
+        method, decoding = method_of(reasoning.scheme), decodes(reasoning.scheme)
+        wanted = self._policy.roles if self._policy else roles_of(reasoning.scheme)
+        engines = self._engines_for(reasoning.scheme, wanted)
         text = with_instruction(conversation[-1]["content"], reasoning.instruction)
         asked = [*conversation[:-1], {"role": "user", "content": text}]
-        turns, lost = await self._turns(wanted, asked)
+        turns, lost = await self._turns(engines, asked)
         policy, judge_tokens = self._policy if lost is None else SinglePolicy("base"), 0
-        if policy is None and reasoning.scheme == "specreason":
+        if policy is None and method == "specreason":
+            check_judge(engines["base"])
             question = await question_for(
-                self.engines["base"], turns["base"], asked, self._judge_prompt(reasoning)
+                engines["base"], turns["base"], asked, self._judge_prompt(reasoning)
             )
             judge_tokens = question.tokens
             policy = SpecReasonPolicy(
@@ -178,8 +207,9 @@ class SpecReason:
             )
         return Run(
             turns=turns,
-            engines={role: self.engines[role] for role in turns},
-            policy=policy or SinglePolicy("small" if reasoning.scheme == "small" else "base"),
+            engines={role: engines[role] for role in turns},
+            writers={"base": self.decoder} if decoding and self.decoder is not None else {},
+            policy=policy or SinglePolicy("small" if method == "small" else "base"),
             planner=self._planner() if self._planner else self._planner_for(reasoning),
             settings=reasoning,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.seed),
@@ -190,18 +220,36 @@ class SpecReason:
             lost=lost,
         )
 
+    def _engines_for(self, scheme: str, wanted: Sequence[Role]) -> dict[Role, Engine]:
+        """The models of a run. Raises ConfigError if one of them, or the decoder, is not connected."""
+        engines: dict[Role, Engine] = {role: self.engines[role] for role in wanted if role in self.engines}
+        seats: list[Seat] = [*wanted]
+        if decodes(scheme) and "base" in wanted:
+            seats = [DECODER, *(role for role in wanted if role != "base")]
+            # It judges too, where it can: one cache then holds the chain, and reads each draft once.
+            if self.decoder is not None and (judges(self.decoder) or "base" not in engines):
+                engines["base"] = self.decoder
+        if missing := [seat for seat in seats if seat not in self.seated]:
+            how = "enter it first: async with SpecReason(...) as engine"
+            if self.seated:
+                how = f"pass roles={tuple(seats)!r} to SpecReason"
+            raise ConfigError(
+                f"scheme '{scheme}' needs the {missing[0]} model, which is not connected; {how}"
+            )
+        return engines
+
     async def _turns(
-        self, wanted: Sequence[Role], asked: Sequence[Message]
+        self, engines: Mapping[Role, Engine], asked: Sequence[Message]
     ) -> tuple[dict[Role, OpenTurn], EngineError | None]:
         """Each model's turn, opened. If the small model fails and the base can do alone: its error too."""
         turns: dict[Role, OpenTurn] = {}
         lost: EngineError | None = None
-        for role in wanted:
-            engine, thinking = self.engines[role], self._thinking[role]
+        for role, engine in engines.items():
+            thinking = self._thinking[role]
             try:
                 turns[role] = await open_turn(engine, asked, self._engine_settings(role), thinking=thinking)
             except EngineError as error:
-                if role == "base" or "base" not in wanted:
+                if role == "base" or "base" not in engines:
                     raise
                 lost = error
         return turns, lost
@@ -212,8 +260,8 @@ class SpecReason:
         return plan.pens if role == "small" else 1 + plan.hedge
 
     def _planner_for(self, reasoning: ReasoningSettings) -> Planner:
-        if reasoning.speculate == "auto" and reasoning.scheme == "specreason":
-            return Auto(self._costs, self._plan_of(reasoning))
+        if reasoning.speculate == "auto" and method_of(reasoning.scheme) == "specreason":
+            return Auto(self._costs[decodes(reasoning.scheme)], self._plan_of(reasoning))
         return Always(self._plan_of(reasoning))
 
     def _plan_of(self, reasoning: ReasoningSettings) -> Plan:
@@ -234,56 +282,6 @@ class SpecReason:
         if reasoning.judge_prompt != "auto":
             return reasoning.judge_prompt
         return "paper" if self._given is None and self.settings.base.url is not None else "inline"
-
-
-def roles_of(schemes: Iterable[str]) -> tuple[Role, ...]:
-    """The models that any of these schemes needs, each once."""
-    return tuple(dict.fromkeys(role for scheme in schemes for role in _ROLES_OF[scheme]))
-
-
-async def open_engine(role: Role, settings: EngineSettings, streams: int = 1) -> Engine:
-    """The engine that a section of the settings describes: connected, or loaded into this process.
-
-    `streams`: how many places of one conversation it is to keep in its cache.
-    """
-    if settings.url is not None:
-        return await connect(role, settings)
-    if not settings.model:
-        raise ConfigError(
-            f"the {role} model is not set: set '{role}.url' (an endpoint) or '{role}.model' (weights in this "
-            "process; specreason models list)"
-        )
-    room = settings.model_copy(update={"parallel": settings.parallel * streams})
-    return await embedded.load(role, cache.require(settings.model), settings.model, room)
-
-
-def resolve(settings: Settings) -> Settings:
-    """The settings with what their pair says filled in; the embedded pair if nothing names a model."""
-    named = settings.pair
-    sections = {"base": settings.base, "small": settings.small}
-    if named is None and all(not s.model and s.url is None for s in sections.values()):
-        named = catalogue.EMBEDDED_PAIR
-    if named is None:
-        return settings
-    pair = catalogue.pair(named)
-    filled: dict[str, object] = {"pair": named, "reasoning": fitted(named, "reasoning", settings.reasoning)}
-    for (name, section), model in zip(sections.items(), (pair.base, pair.small), strict=True):
-        if section.url is None and not pair.embedded and not section.model:
-            raise ConfigError(
-                f"pair '{named}' runs on a GPU server: start one for {model.name} (for example "
-                f"`vllm serve {model.name}`) and set '{name}.url'; see docs/engines.md"
-            )
-        fits = section if section.model else section.model_copy(update={"model": model.name})
-        filled[name] = fitted(named, name, fits)
-    return settings.model_copy(update=filled)
-
-
-def fitted(pair: str | None, name: str, section: S) -> S:
-    """A section of the settings with what suits the pair wherever the user said nothing."""
-    suits: Mapping[str, Any] = catalogue.pair(pair).settings if pair else {}
-    own = {key.split(".", 1)[1]: value for key, value in suits.items() if key.startswith(f"{name}.")}
-    said = section.model_fields_set
-    return section.model_copy(update={key: value for key, value in own.items() if key not in said})
 
 
 def checked_messages(problem: str | Sequence[Message]) -> list[Message]:

@@ -69,17 +69,22 @@ def run(
     pair: Mapping[Role, ScriptedEngine] | None = None,
     *,
     stop_after: int | None = None,
+    decoder: ScriptedEngine | None = None,
 ) -> list[Row]:
     """Run a study to its end, or leave it after some rows, as a kill would."""
-    return asyncio.run(_run(path, what, pair or engines(), stop_after))
+    return asyncio.run(_run(path, what, pair or engines(), stop_after, decoder))
 
 
 async def _run(
-    path: Path, what: Plan, pair: Mapping[Role, ScriptedEngine], stop_after: int | None
+    path: Path,
+    what: Plan,
+    pair: Mapping[Role, ScriptedEngine],
+    stop_after: int | None,
+    decoder: ScriptedEngine | None,
 ) -> list[Row]:
     told: list[Row] = []
     with Store(path, create=True) as store:
-        async with SpecReason(Settings(), engines=pair) as session, Grader() as grader:
+        async with SpecReason(Settings(), engines=pair, decoder=decoder) as session, Grader() as grader:
             store.settle({"models": {r: e.model for r, e in pair.items()}, "seed": what.seed}, what.task)
             store.add_cells(what.cells, {cell: what.settings(cell) for cell in what.cells})
             study = Study(what, session, store, grader, store.begin_session(session_facts(session)))

@@ -1,12 +1,15 @@
 """Studies on scripted engines: order, resuming, errors, traces."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from studies import engines, plan, run, task
 
+from specreason.config import Scheme
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
 from specreason.eval.grid import Cell, Grid, short_labels
 from specreason.eval.rows import Draft, steps_from_text, steps_to_text
@@ -51,6 +54,26 @@ def test_a_study_grades_and_keeps_every_run(tmp_path: Path) -> None:
     speculated = next(row for row in rows if row.cell.startswith("specreason"))
     assert [step.verdict for step in speculated.steps] == ["accepted", "rejected", "accepted"]
     assert speculated.tokens["small"]["discarded"] > 0
+
+
+def test_all_five_schemes_take_turns_in_one_study(tmp_path: Path) -> None:
+    schemes: tuple[Scheme, ...] = get_args(Scheme)
+    what = plan(task(5), schemes=schemes)
+    assert {cell.scheme: cell.threshold for cell in what.cells} == {
+        "base": None, "small": None, "specreason": 7.0, "base+decode": None, "specreason+decode": 7.0,
+    }  # fmt: skip
+    pair, decoder = engines(), engines()["base"]
+    rows = run(tmp_path / "s.sqlite", what, pair, decoder=decoder)
+    order = [row.cell.split()[0] for row in rows]
+    assert all(set(order[n : n + 5]) == set(schemes) for n in range(0, 25, 5))
+    assert len({tuple(order[n : n + 5]) for n in range(0, 25, 5)}) == 5  # who begins changes
+    verdicts = {row.cell.split()[0]: [step.verdict for step in row.steps] for row in rows}
+    assert verdicts["specreason+decode"] == verdicts["specreason"] == ["accepted", "rejected", "accepted"]
+    assert verdicts["base+decode"] == ["none"] * 3
+    # Each of the three reads a problem before its measured runs; the base model works in two of five schemes.
+    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as store:
+        read = store.execute("select role, count(*) from readings group by role").fetchall()
+    assert dict(read) == {"base": 5, "small": 5, "base+decode": 5}
 
 
 def test_a_stopped_study_goes_on_where_it_was_and_runs_nothing_twice(tmp_path: Path) -> None:

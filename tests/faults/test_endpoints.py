@@ -4,13 +4,15 @@ import asyncio
 import socket
 import time
 import traceback
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from server import (
     Behaviour,
+    Body,
+    Exchange,
     FakeServer,
     breaks_off,
     chunk,
@@ -22,9 +24,10 @@ from server import (
     serving,
 )
 
-from specreason.config import EngineSettings
+from specreason.config import EngineSettings, Settings
 from specreason.engines.connect import connect
 from specreason.engines.http import HttpEngine
+from specreason.engines.opening import open_decoder
 from specreason.engines.protocol import Prompt, Sampling
 from specreason.errors import (
     ConfigError,
@@ -82,6 +85,56 @@ async def test_a_healthy_server_is_recognised_and_answers(fake: FakeServer) -> N
     assert engine.capabilities.token_prompts == (fake.owner == "vllm")
     assert await ask(engine) == "one two"
     await engine.aclose()
+
+
+# ---------------------------------------------------------------- servers that speculate
+
+
+def scoring(exchange_ok: Callable[[Body], bool], *logprobs: float) -> Behaviour:
+    """Tells these log-probabilities of the digits from 0 on; an error 500 where `exchange_ok` says no."""
+
+    async def behave(exchange: Exchange) -> None:
+        if not exchange_ok(exchange.body):
+            await send_json({"error": {"message": "EngineCore died"}}, status=500)(exchange)
+            return
+        await exchange.head(200, "text/event-stream")
+        top = {f"token_id:{ord(str(digit))}": logprob for digit, logprob in enumerate(logprobs)}
+        choice = {"text": "1", "token_ids": [ord("1")], "logprobs": {"top_logprobs": [top]}}
+        await exchange.event({"choices": [choice]})
+        await exchange.event({"choices": [{"text": "", "finish_reason": "length"}]})
+        usage = {"prompt_tokens": len(exchange.body["prompt"]), "completion_tokens": 1}
+        await exchange.event({"choices": [], "usage": usage})
+        await exchange.raw("data: [DONE]\n\n")
+
+    return behave
+
+
+async def test_zeros_in_place_of_log_probabilities_are_not_believed() -> None:
+    zeros = FakeServer(owner="vllm", always=scoring(lambda _: True, 0.0, 0.0, 0.0))
+    async with serving(zeros) as fake:
+        engine = await connected(fake)
+        assert engine.capabilities.first_token_logprobs == 0
+        await engine.aclose()
+
+
+async def test_a_server_that_fails_at_given_tokens_is_asked_for_the_likeliest() -> None:
+    picky = FakeServer(
+        owner="vllm", always=scoring(lambda body: not body.get("logprob_token_ids"), -3.0, -0.1, -4.0)
+    )
+    async with serving(picky) as fake:
+        engine = await connected(fake, attempts=1)
+        assert (engine.capabilities.candidates, engine.capabilities.first_token_logprobs) == (False, 3)
+        prompt = Prompt().plus(await engine.tokenize("Good?"))
+        told = await engine.next_token_logprobs(prompt, candidates=("0", "1", "2"))
+        assert dict(told.logprobs) == {"1": -0.1, "0": -3.0, "2": -4.0}
+        await engine.aclose()
+
+
+async def test_the_decode_url_is_named_where_it_does_not_answer() -> None:
+    plain, decode = (f"http://127.0.0.1:{_closed_port()}/v1" for _ in range(2))
+    settings = EngineSettings(url=plain, decode_url=decode, attempts=1)
+    with pytest.raises(EngineUnavailable, match=r"'base\.decode_url'"):
+        await open_decoder(Settings(base=settings, small=settings.model_copy(update={"decode_url": None})))
 
 
 # ---------------------------------------------------------------- while connecting

@@ -10,10 +10,11 @@ from specreason.config import EngineSettings, ReasoningSettings, SamplingSetting
 from specreason.engines.chat_format import open_turn
 from specreason.engines.connect import probe_cancellation
 from specreason.engines.http import HttpEngine
+from specreason.engines.opening import open_engine
 from specreason.engines.protocol import Piece, Prompt, Sampling
 from specreason.errors import ContextOverflow, EngineUnavailable
 from specreason.reasoning.chain import Role
-from specreason.session import SpecReason, open_engine
+from specreason.session import SpecReason
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("models")]
 

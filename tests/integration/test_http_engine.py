@@ -12,10 +12,11 @@ from specreason.config import EngineSettings, ReasoningSettings, SamplingSetting
 from specreason.engines import embedded
 from specreason.engines.connect import connect, probe_cancellation
 from specreason.engines.http import HttpEngine
+from specreason.engines.opening import open_engine
 from specreason.engines.protocol import Prompt, Sampling
 from specreason.errors import EngineRejected
 from specreason.models import cache
-from specreason.session import SpecReason, open_engine
+from specreason.session import SpecReason
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("models")]
 

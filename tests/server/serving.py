@@ -69,10 +69,14 @@ def asking(content: str = "What is twice two and two?", **body: Any) -> Json:
 
 @asynccontextmanager
 async def served(
-    engines: Pair | None = None, *, tracer: Tracer | None = None, **server: Any
+    engines: Pair | None = None,
+    *,
+    tracer: Tracer | None = None,
+    decoder: Engine | None = None,
+    **server: Any,
 ) -> AsyncGenerator[Served]:
     settings = Settings(server=ServerSettings.model_validate({"port": 0, **server}))
-    async with serving(settings, engines or pair(), tracer) as running:
+    async with serving(settings, engines or pair(), tracer, decoder) as running:
         yield running
 
 
@@ -85,11 +89,14 @@ async def served_with(sections: Json, **server: Any) -> AsyncGenerator[Served]:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, engines: Pair | None, tracer: Tracer | None = None
+    settings: Settings,
+    engines: Pair | None,
+    tracer: Tracer | None = None,
+    decoder: Engine | None = None,
 ) -> AsyncGenerator[Served]:
     async with AsyncExitStack() as stack:
         door = stack.enter_context(bound(settings.server))
-        server = await stack.enter_async_context(opened(settings, engines, tracer))
+        server = await stack.enter_async_context(opened(settings, engines, tracer, decoder))
         url = address(door)
         client = await stack.enter_async_context(
             httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False)

@@ -271,3 +271,19 @@ async def test_the_small_paths(state: Served) -> None:
     page = (await state.client.get("/docs")).text
     assert "http://" not in page.replace(state.url, "")
     assert "https://" not in page
+
+
+async def test_a_request_may_choose_speculation_underneath() -> None:
+    plain, decoder = base(), base()
+    async with served(pair(plain), decoder=decoder) as state:
+        replies = [
+            await whole(state, specreason={"scheme": scheme})
+            for scheme in ("base", "base+decode", "specreason", "specreason+decode")
+        ]
+        ready = (await state.client.get("/ready")).json()
+    assert [reply["choices"][0]["message"]["content"] for reply in replies] == [ANSWER] * 4
+    assert replies[3]["choices"][0]["message"]["reasoning"] == THINKING
+    told = [reply["specreason"]["choices"][0]["scheme"] for reply in replies]
+    assert told == ["base", "base+decode", "specreason", "specreason+decode"]
+    assert len(plain.calls) == len(decoder.calls) > 0
+    assert ready["engines"] == {"base": "ok", "small": "ok", "base+decode": "ok"}

@@ -76,6 +76,13 @@ async def test_a_field_that_cannot_be_honoured_is_named(state: Served, body: Jso
         assert param.rsplit(".", 1)[-1] in error["message"] or "messages" in param
 
 
+async def test_a_scheme_that_needs_what_was_not_started_is_refused(state: Served) -> None:
+    for stream in (False, True):
+        error = await refused(state, stream=stream, specreason={"scheme": "base+decode"})
+        assert (error["param"], error["code"]) == ("specreason.scheme", "scheme_unavailable")
+        assert "'base.decode_url'" in error["message"]
+
+
 async def test_a_misspelt_field_gets_a_hint(state: Served) -> None:
     assert "did you mean 'temperature'?" in (await refused(state, temprature=1))["message"]
     assert "did you mean 'threshold'?" in (await refused(state, specreason={"treshold": 1}))["message"]

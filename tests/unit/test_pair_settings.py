@@ -7,7 +7,7 @@ import pytest
 from specreason.config import ReasoningSettings, Settings, load_settings
 from specreason.errors import ModelFileError
 from specreason.models import cache, catalogue, download
-from specreason.session import fitted, resolve
+from specreason.models.pair_settings import fitted, resolve
 
 NAME = "suited"
 

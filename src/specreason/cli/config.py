@@ -9,7 +9,7 @@ from rich.console import Console
 from specreason.config import load_settings
 from specreason.config.explain import as_markdown, knobs
 from specreason.errors import ConfigError
-from specreason.session import resolve
+from specreason.models.pair_settings import resolve
 
 
 def config(

@@ -12,9 +12,10 @@ from rich.console import Console
 from specreason.config import EngineSettings, Settings, load_settings
 from specreason.engines.connect import probe_cancellation
 from specreason.engines.http import HttpEngine
+from specreason.engines.opening import open_engine
 from specreason.errors import SpecReasonError
 from specreason.models import cache, catalogue
-from specreason.session import open_engine, resolve
+from specreason.models.pair_settings import resolve
 
 _GOOD, _BAD, _UNKNOWN = "[green]ok[/] ", "[red]no[/] ", "[yellow]?[/]  "
 _UNSEEN = "the server does not tell how many requests run"
@@ -60,19 +61,24 @@ def doctor(
 
 async def _engines(settings: Settings, console: Console) -> bool:
     healthy = True
-    for role, section in (("base", settings.base), ("small", settings.small)):
+    sections = [("base", settings.base), ("small", settings.small)]
+    if settings.base.decode_url is not None:
+        decoding = settings.base.model_copy(update={"url": settings.base.decode_url})
+        sections.append(("base+decode", decoding))
+    for role, section in sections:
         console.print(
             f"\n[bold]{role}[/]: {section.url or 'embedded'} {section.model or '(no model is set)'}"
         )
         try:
-            engine = await open_engine("base" if role == "base" else "small", section)
+            engine = await open_engine("small" if role == "small" else "base", section)
         except SpecReasonError as error:
             console.print(_BAD, end="")
             console.print(str(error), markup=False)
             healthy = False
             continue
         try:
-            healthy &= await _capabilities(engine, section, console)
+            works = await _capabilities(engine, section, console)
+            healthy &= works or role == "base+decode"  # where that one cannot score, the plain one does
         finally:
             await engine.aclose()
     return healthy

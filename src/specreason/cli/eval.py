@@ -38,7 +38,9 @@ def run(
             help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file: lines of id, problem, answer.",
         ),
     ],
-    schemes: Annotated[str | None, typer.Option(help="Schemes, commas between (default: all).")] = None,
+    schemes: Annotated[
+        str | None, typer.Option(help="Schemes, commas between (default: all without +decode).")
+    ] = None,
     thresholds: Annotated[
         str | None, typer.Option(help="Thresholds, for example 3,5,7,9 (default: the setting).")
     ] = None,

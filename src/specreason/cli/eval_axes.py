@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from specreason.config import Scheme, Settings, load_settings
+from specreason.config import Scheme, Settings, decodes, load_settings
 from specreason.config.load import nearest
 from specreason.errors import ConfigError
 from specreason.eval.grid import Grid
@@ -45,10 +45,10 @@ def grid_of(
 
 
 def schemes_of(text: str | None) -> list[Scheme]:
-    """The schemes of a comma-separated list; all that there are if it is None."""
+    """The schemes of a comma-separated list; if it is None, all that every pair can run."""
     known: tuple[Scheme, ...] = get_args(Scheme)
     if text is None:
-        return [*known]
+        return [scheme for scheme in known if not decodes(scheme)]
     by_name: dict[str, Scheme] = {scheme: scheme for scheme in known}
     told: list[Scheme] = []
     for name in _parts("--schemes", text):

@@ -12,13 +12,14 @@ from rich.console import Console
 
 from specreason.config import Settings, load_settings
 from specreason.config.load import nearest
+from specreason.engines.opening import open_engine
 from specreason.errors import ConfigError, InputError
 from specreason.eval.judging_statistics import Threshold, auc, reliability, threshold_for
 from specreason.eval.labelled_steps import LabelledStep, labelled_steps, spread
 from specreason.eval.score_steps import METHODS, Judged, judged_steps
 from specreason.eval.store import Store
+from specreason.models.pair_settings import resolve
 from specreason.reasoning.judging import JudgePrompt
-from specreason.session import open_engine, resolve
 
 # Below this a bootstrap over problems has too little to draw from.
 _FEW_PROBLEMS = 20

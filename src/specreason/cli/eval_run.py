@@ -10,6 +10,7 @@ from rich.console import Console
 from specreason.cli.eval_axes import grid_of
 from specreason.cli.eval_display import StudyDisplay
 from specreason.config import Settings, load_settings
+from specreason.engines.opening import seats_of
 from specreason.errors import ConfigError
 from specreason.eval.facts import session_facts
 from specreason.eval.find_task import find_task
@@ -18,7 +19,8 @@ from specreason.eval.grid import Grid
 from specreason.eval.runner import Plan, Study
 from specreason.eval.store import Store
 from specreason.eval.tasks import Task, limited
-from specreason.session import SpecReason, resolve, roles_of
+from specreason.models.pair_settings import resolve
+from specreason.session import SpecReason
 
 
 def run(
@@ -74,7 +76,7 @@ def with_room(settings: Settings, at_once: int) -> Settings:
 async def _run(settings: Settings, plan: Plan, path: Path, *, retry_errors: bool) -> None:
     console = Console(stderr=True, highlight=False)
     with Store(path, create=True) as store:
-        async with SpecReason(settings, roles=roles_of([cell.scheme for cell in plan.cells])) as pair:
+        async with SpecReason(settings, roles=seats_of([cell.scheme for cell in plan.cells])) as pair:
             store.settle(
                 {
                     "models": {role: engine.model for role, engine in pair.engines.items()},

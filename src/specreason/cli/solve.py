@@ -13,9 +13,10 @@ from rich.console import Console
 from specreason.cli.display import StepDisplay
 from specreason.config import Settings, load_settings
 from specreason.errors import ConfigError, InputError
+from specreason.models.pair_settings import resolve
 from specreason.reasoning.events import to_json
 from specreason.reasoning.result import Result, Tally
-from specreason.session import SpecReason, checked_messages, resolve
+from specreason.session import SpecReason, checked_messages
 
 
 def solve(
@@ -28,7 +29,9 @@ def solve(
         Path | None, typer.Option(help="TOML file (default: specreason.toml if it is there).")
     ] = None,
     pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
-    scheme: Annotated[str | None, typer.Option(help="specreason, base or small.")] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="specreason, base or small; specreason+decode or base+decode.")
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="A draft stands at this score, 0 to 9.")] = None,
     first_n_base_steps: Annotated[int | None, typer.Option(help="Steps by the base model first.")] = None,
     token_budget: Annotated[int | None, typer.Option(help="Thinking tokens.")] = None,

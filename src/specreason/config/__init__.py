@@ -8,6 +8,8 @@ from specreason.config.settings import (
     SamplingSettings,
     Scheme,
     Settings,
+    decodes,
+    method_of,
 )
 
 __all__ = [
@@ -17,5 +19,7 @@ __all__ = [
     "Scheme",
     "ServerSettings",
     "Settings",
+    "decodes",
     "load_settings",
+    "method_of",
 ]

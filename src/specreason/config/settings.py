@@ -13,10 +13,21 @@ from specreason.config.knobs import Section as _Section
 from specreason.config.knobs import knob as _knob
 from specreason.config.server import ServerSettings
 
-Scheme = Literal["specreason", "base", "small"]
+Scheme = Literal["specreason", "base", "small", "specreason+decode", "base+decode"]
+_DECODE = "+decode"
 
 _ADDRESS = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=//)[^/@]*@")
+
+
+def method_of(scheme: str) -> str:
+    """What a scheme does, apart from how the base model's tokens come about: the name without `+decode`."""
+    return scheme.removesuffix(_DECODE)
+
+
+def decodes(scheme: str) -> bool:
+    """Whether the base model is to write with token-level speculation."""
+    return scheme.endswith(_DECODE)
 
 
 class EngineSettings(_Section):
@@ -34,14 +45,22 @@ class EngineSettings(_Section):
         _knob("Base URL of the endpoint, for example http://127.0.0.1:8000/v1; unset means embedded."),
     ] = None
 
-    @field_validator("url")
+    decode_url: Annotated[
+        str | None,
+        _knob(
+            "Only in [base], beside `url`: the endpoint that serves the same model with token-level "
+            "speculation, for the schemes with +decode; `url` itself if that one speculates."
+        ),
+    ] = None
+
+    @field_validator("url", "decode_url")
     @classmethod
     def _is_an_address(cls, url: str | None) -> str | None:
         if url is not None and not _ADDRESS.match(url):
             raise ValueError("it must be an address such as http://127.0.0.1:8000/v1")
         return url
 
-    @field_serializer("url", when_used="json")
+    @field_serializer("url", "decode_url", when_used="json")
     def _without_password(self, url: str | None) -> str | None:
         return None if url is None else _PASSWORD.sub("***@", url)
 
@@ -85,6 +104,16 @@ class EngineSettings(_Section):
     gpu_layers: Annotated[
         int, _knob("Embedded only: layers put on a GPU; -1 puts all there that fit.", unit="layers", ge=-1)
     ] = -1
+    draft_tokens: Annotated[
+        int,
+        _knob(
+            "Embedded only, in [base]: tokens that the small model drafts at a time for the schemes with "
+            "+decode.",
+            unit="tokens",
+            ge=1,
+            le=64,
+        ),
+    ] = 3
     connect_timeout: Annotated[float, _knob("Longest wait for a connection.", unit="seconds", gt=0)] = 5.0
     silence_timeout: Annotated[
         float,
@@ -111,7 +140,11 @@ class ReasoningSettings(_Section):
     """The method: who writes, what stands, when thinking ends."""
 
     scheme: Annotated[
-        Scheme, _knob("specreason drafts and judges; base and small let one model write everything.")
+        Scheme,
+        _knob(
+            "specreason drafts and judges; base and small let one model write everything. With +decode the "
+            "base model writes with token-level speculation."
+        ),
     ] = "specreason"
     threshold: Annotated[
         float, _knob("A draft stands if its score is at least this (paper: 7).", unit="score", ge=0, le=9)

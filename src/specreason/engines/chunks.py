@@ -7,14 +7,9 @@ from specreason.engines.dialects import Dialect, Json, inner
 from specreason.engines.protocol import Piece
 
 
-def choice_ids(dialect: Dialect, choice: Json) -> Sequence[int] | None:
-    """Token ids of one streamed choice, None where the server does not tell them."""
-    return dialect.read_ids(choice)
-
-
-def piece(dialect: Dialect, choice: Json) -> Piece:
-    """One streamed choice as a piece."""
-    ids = dialect.read_ids(choice)
+def piece(dialect: Dialect, choice: Json, chunk: Json) -> Piece:
+    """One streamed choice of a chunk as a piece."""
+    ids = dialect.read_ids(choice, chunk)
     told = inner(choice, "logprobs")
     logprobs: Sequence[float] = told.get("token_logprobs") or [
         token["logprob"] for token in told.get("content") or ()

@@ -1,6 +1,7 @@
 """Connecting to a model: find out what an endpoint is and what it can do, once, then believe the probe."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,10 @@ import httpx2
 from specreason.config import EngineSettings
 from specreason.engines.dialects import DIALECTS, GENERIC, Dialect, Json, Route, recognise
 from specreason.engines.http import Endpoint, HttpEngine, fingerprint
-from specreason.engines.protocol import Capabilities, Prompt, Sampling
+from specreason.engines.protocol import Capabilities, NextToken, Prompt, Sampling
 from specreason.engines.templates import Template, load_template
 from specreason.engines.transport import Transport
-from specreason.errors import ConfigError, EngineRejected
+from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
 
 
 def _models(reply: Json) -> Json:
@@ -87,13 +88,18 @@ async def _with_seen_capabilities(
         engine.capabilities, token_prompts=tokens is not None, first_token_logprobs=dialect.max_logprobs
     )
     text = "Two and two is"
+    # One that speculates is known by what it drafts, and it has to be given room for that.
+    tokens_asked = 4 if dialect.speculating else 2
     while True:
         trial = engine.with_capabilities(capabilities)
         segment = await trial.tokenize(text)
         prompt = Prompt().plus(segment)
         try:
-            call = trial.generate(prompt, sampling=Sampling(), max_tokens=2)
+            call = trial.generate(prompt, sampling=Sampling(), max_tokens=tokens_asked)
             pieces = [piece async for piece in call]
+            if call.usage.token_drafts and not capabilities.speculates:
+                capabilities = replace(capabilities, speculates=True)
+                continue
             # Without candidates: vLLM tells those in place of the likeliest, which are counted here.
             told = await trial.next_token_logprobs(prompt)
             break
@@ -112,9 +118,28 @@ async def _with_seen_capabilities(
             token_prompts=taken,
             token_ids_back=bool(pieces) and all(piece.ids for piece in pieces),
             cached_tokens=told.usage.cached_tokens is not None,
-            first_token_logprobs=min(capabilities.first_token_logprobs, len(told.logprobs)),
+            first_token_logprobs=min(capabilities.first_token_logprobs, len(told.logprobs))
+            if _are_log_probabilities(told)
+            else 0,
+            candidates=await _takes_candidates(engine.with_capabilities(capabilities), dialect, prompt),
         )
     )
+
+
+def _are_log_probabilities(told: NextToken) -> bool:
+    """Some servers tell zeros while they speculate: probabilities that sum to more than one."""
+    return sum(math.exp(min(logprob, 0.0)) for logprob in told.logprobs.values()) < 1.01
+
+
+async def _takes_candidates(engine: HttpEngine, dialect: Dialect, prompt: Prompt) -> bool:
+    """Whether given tokens can be asked for; vLLM may fail at it while it speculates (its issue 44727)."""
+    if not dialect.candidates_field:
+        return False
+    trial = engine.with_capabilities(replace(engine.capabilities, candidates=True))
+    try:
+        return bool((await trial.next_token_logprobs(prompt, candidates=("0", "1"))).logprobs)
+    except (EngineRejected, EngineUnavailable):
+        return False
 
 
 async def probe_cancellation(engine: HttpEngine) -> bool | None:

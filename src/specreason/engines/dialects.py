@@ -58,15 +58,19 @@ def _max_model_len(entry: Json) -> int | None:
     return entry.get("max_model_len")
 
 
-def _token_ids(choice: Json) -> Sequence[int] | None:
+def _token_ids(choice: Json, _chunk: Json) -> Sequence[int] | None:
     return choice.get("token_ids")
+
+
+def _no_ids(_choice: Json, _chunk: Json) -> None:
+    return None
 
 
 def _nothing(_: Json) -> None:
     return None
 
 
-def _no_timings(_: Json) -> tuple[None, None]:
+def _no_pair(_: Json) -> tuple[None, None]:
     return (None, None)
 
 
@@ -91,12 +95,16 @@ class Dialect:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     session_field: str = ""  # takes the number of a cache slot
     logprobs_for_ids: bool = False  # token ids come with log-probabilities only
+    # Added, in place of log-probabilities, where the server drafts tokens itself: what makes it tell the ids.
+    speculating: Json = field(default_factory=dict[str, Any])
     max_logprobs: int = 5
     candidates_field: str = ""  # takes token ids whose log-probabilities are always told
-    # From one streamed chunk: ids of its tokens, cached prompt tokens, timings in seconds.
-    read_ids: Callable[[Json], Sequence[int] | None] = _nothing
+    # From one streamed choice and its chunk: ids of its tokens.
+    read_ids: Callable[[Json, Json], Sequence[int] | None] = _no_ids
+    # From the chunk: cached prompt tokens, timings in seconds, tokens drafted and kept by the server itself.
     read_cached: Callable[[Json], int | None] = _nothing
-    read_timings: Callable[[Json], tuple[float | None, float | None]] = _no_timings
+    read_timings: Callable[[Json], tuple[float | None, float | None]] = _no_pair
+    read_token_drafts: Callable[[Json], tuple[int | None, int | None]] = _no_pair
     context: Callable[[Json], int | None] = _nothing  # from the entry in /v1/models
     tokenize: Route | None = None
     reads_control_as_text: bool = False  # `tokenize` can be told to take control tokens as text
@@ -109,11 +117,14 @@ class Dialect:
 # ---------------------------------------------------------------- llama-server (also the embedded engine)
 
 
-def _llama_ids(choice: Json) -> Sequence[int] | None:
+def _llama_ids(choice: Json, chunk: Json) -> Sequence[int] | None:
     """Ids of a chunk; None where its text holds bytes of earlier tokens that were never streamed.
 
-    The server keeps back the ids of tokens that end inside a UTF-8 character.
+    The server keeps back the ids of tokens that end inside a UTF-8 character. While it speculates it tells
+    ids without bytes; then only a text without such characters is surely that of its ids.
     """
+    if "__verbose" in chunk:
+        return chunk["__verbose"].get("tokens") if choice["text"].isascii() else None
     content: Sequence[Json] = inner(choice, "logprobs").get("content") or ()
     spelled = b"".join(bytes(token.get("bytes") or ()) for token in content)
     return [token["id"] for token in content] if spelled == choice["text"].encode() else None
@@ -131,6 +142,11 @@ def _llama_timings(chunk: Json) -> tuple[float | None, float | None]:
         None if prompt_ms is None else prompt_ms / 1000,
         None if predicted_ms is None else predicted_ms / 1000,
     )
+
+
+def _llama_token_drafts(chunk: Json) -> tuple[int | None, int | None]:
+    timings = inner(chunk, "timings")
+    return timings.get("draft_n"), timings.get("draft_n_accepted")
 
 
 def _llama_tokenize_body(text: str, _model: str, control: bool) -> dict[str, Any]:
@@ -157,10 +173,13 @@ LLAMA_SERVER = Dialect(
     headers={"Connection": "close"},
     session_field="id_slot",
     logprobs_for_ids=True,
+    # While it speculates, only the first token of a call has log-probabilities.
+    speculating={"verbose": True, "return_tokens": True},
     max_logprobs=40,
     read_ids=_llama_ids,
     read_cached=_llama_cached,
     read_timings=_llama_timings,
+    read_token_drafts=_llama_token_drafts,
     context=_llama_context,
     tokenize=Route("/tokenize", _tokens, _llama_tokenize_body),
     reads_control_as_text=True,

@@ -21,8 +21,13 @@ from specreason.errors import ConfigError, EngineUnavailable
 DEFAULT_CONTEXT = 8192
 
 
-async def load(name: str, weights: Path, model: str, settings: EngineSettings) -> HttpEngine:
+async def load(
+    name: str, weights: Path, model: str, settings: EngineSettings, drafter: Path | None = None
+) -> HttpEngine:
     """Load a GGUF file and connect to it; `model` is the name that it goes by.
+
+    With a `drafter`, a GGUF file of the same vocabulary, llama.cpp speculates: that model drafts tokens, and
+    those that the model itself would have drawn come out.
 
     Loading holds the interpreter (about a second a gigabyte): do it before the event loop serves anyone.
     Raises ConfigError if the `embedded` extra is not installed, EngineUnavailable if the file cannot be
@@ -35,7 +40,9 @@ async def load(name: str, weights: Path, model: str, settings: EngineSettings) -
         # Dropping the last reference stops the server, which waits for its threads.
         await asyncio.to_thread(server.clear)
 
-    loading = asyncio.create_task(asyncio.to_thread(_start, name, weights, model, key, settings))
+    loading = asyncio.create_task(
+        asyncio.to_thread(_start, name, weights, model, key, settings, drafter=drafter)
+    )
     try:
         server.append(await asyncio.shield(loading))
     except asyncio.CancelledError:
@@ -57,7 +64,9 @@ async def load(name: str, weights: Path, model: str, settings: EngineSettings) -
         raise
 
 
-def _start(name: str, weights: Path, model: str, key: str, settings: EngineSettings) -> Any:
+def _start(
+    name: str, weights: Path, model: str, key: str, settings: EngineSettings, *, drafter: Path | None
+) -> Any:
     try:
         xllamacpp: Any = importlib.import_module("xllamacpp")  # an extra
     except ImportError:
@@ -83,6 +92,15 @@ def _start(name: str, weights: Path, model: str, key: str, settings: EngineSetti
     params.endpoint_metrics = True
     params.verbosity = 0
     params.warmup = False
+    if drafter is not None:
+        kinds: Any = xllamacpp.common_speculative_type
+        params.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+        draft: Any = params.speculative.draft
+        draft.mparams.path = str(drafter)
+        draft.n_max = settings.draft_tokens
+        draft.n_gpu_layers = settings.gpu_layers
+        draft.cpuparams.n_threads = threads
+        draft.cpuparams_batch.n_threads = threads
     try:
         return xllamacpp.Server(params)
     except RuntimeError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from specreason.config import EngineSettings
 from specreason.engines import control_tokens
-from specreason.engines.chunks import choice_ids, first_distribution, log_sum, piece
+from specreason.engines.chunks import first_distribution, log_sum, piece
 from specreason.engines.dialects import Dialect, Json, inner
 from specreason.engines.protocol import (
     Capabilities,
@@ -110,7 +110,9 @@ class HttpEngine:
             body["seed"] = sampling.seed
         if stop:
             body["stop"] = list(stop)
-        if self._endpoint.capabilities.first_token_logprobs:
+        if self._endpoint.capabilities.speculates and self._endpoint.dialect.speculating:
+            body |= self._endpoint.dialect.speculating
+        elif self._endpoint.capabilities.first_token_logprobs:
             body["logprobs"] = 1  # the draft's own log-probabilities are a signal that costs nothing
         return Generation(lambda meter: self._pieces(body, prompt, meter))
 
@@ -126,7 +128,8 @@ class HttpEngine:
         names: dict[str, str] = {}
         if self._endpoint.dialect.candidates_field:
             ids = {i: text for text in candidates if (i := await self._candidate_id(text)) is not None}
-            body[self._endpoint.dialect.candidates_field] = list(ids)
+            if self._endpoint.capabilities.candidates:
+                body[self._endpoint.dialect.candidates_field] = list(ids)
             names = {f"token_id:{i}": text for i, text in ids.items()}
         merged: dict[str, float] = {}
 
@@ -234,9 +237,9 @@ class HttpEngine:
                     # The last chunk of a stopped call may carry the end token's id, which is no part of the
                     # text.
                     if choice.get("text") or (
-                        choice_ids(self._endpoint.dialect, choice) and meter.finish != "stop"
+                        self._endpoint.dialect.read_ids(choice, chunk) and meter.finish != "stop"
                     ):
-                        told = piece(self._endpoint.dialect, choice)
+                        told = piece(self._endpoint.dialect, choice, chunk)
                         if meter.finish is None:
                             yield told
                         else:
@@ -258,7 +261,7 @@ class HttpEngine:
             async for chunk in chunks:
                 usage, seen = meter.usage, meter.usage.generated_tokens
                 for choice in chunk.get("choices") or ():
-                    ids = choice_ids(dialect, choice)
+                    ids = dialect.read_ids(choice, chunk)
                     seen += len(ids) if ids is not None else bool(choice.get("text"))
                     # "abort" and the like leave the call unfinished.
                     if ended := _FINISH.get(str(choice.get("finish_reason"))):
@@ -266,12 +269,15 @@ class HttpEngine:
                 told = inner(chunk, "usage")
                 prefill, decode = dialect.read_timings(chunk)
                 cached = dialect.read_cached(chunk)
+                drafts, drafts_kept = dialect.read_token_drafts(chunk)
                 meter.usage = Usage(
                     prompt_tokens=told.get("prompt_tokens", usage.prompt_tokens),
                     cached_tokens=usage.cached_tokens if cached is None else cached,
                     generated_tokens=told.get("completion_tokens", seen),
                     prefill_s=usage.prefill_s if prefill is None else prefill,
                     decode_s=usage.decode_s if decode is None else decode,
+                    token_drafts=usage.token_drafts if drafts is None else drafts,
+                    token_drafts_kept=usage.token_drafts_kept if drafts_kept is None else drafts_kept,
                 )
                 yield chunk
         finally:

@@ -76,7 +76,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one call cost. Tokens; seconds. None: the engine does not say."""
+    """What one call cost. Tokens; seconds. None: the engine does not say.
+
+    `token_drafts`: tokens that its own drafter proposed, `token_drafts_kept`: those of them that came out.
+    """
 
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
@@ -84,6 +87,8 @@ class Usage:
     queue_s: float | None = None
     prefill_s: float | None = None
     decode_s: float | None = None
+    token_drafts: int | None = None
+    token_drafts_kept: int | None = None
 
 
 @dataclass(slots=True)
@@ -158,9 +163,11 @@ class Capabilities:
     token_prompts: bool = False
     token_ids_back: bool = False
     cached_tokens: bool = False
-    first_token_logprobs: int = 0  # how many of the likeliest tokens it tells; 0: none
+    first_token_logprobs: int = 0  # how many of the likeliest tokens it tells; 0: none, or untrue ones
     own_template: bool = False
     cancellation: bool | None = None
+    candidates: bool = False  # it can be asked for the log-probabilities of given tokens
+    speculates: bool = False  # it was seen to draft tokens itself; not every server tells
 
 
 class Engine(Protocol):

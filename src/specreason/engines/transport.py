@@ -46,6 +46,7 @@ class Transport:
         if settings.url is None:
             raise ValueError("a transport needs a url")
         self.name = name
+        self._setting = f"{name}.{'decode_url' if settings.url == settings.decode_url else 'url'}"
         address = settings.url.rstrip("/").removesuffix("/v1")
         self.root = _USER_AND_PASSWORD.sub("", address)  # as errors show it
         self._attempts = settings.attempts
@@ -176,12 +177,12 @@ class Transport:
             ) from None
         except httpx2.ConnectError:
             raise EngineUnavailable(
-                f"nothing answers at {self.root}; start the server or correct '{self.name}.url'",
+                f"nothing answers at {self.root}; start the server or correct '{self._setting}'",
                 engine=self.name,
             ) from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
             raise EngineRejected(
-                f"{self.root} is not a URL of a server; correct '{self.name}.url'", engine=self.name
+                f"{self.root} is not a URL of a server; correct '{self._setting}'", engine=self.name
             ) from None
         except httpx2.HTTPError as error:
             raise EngineUnavailable(
@@ -211,7 +212,7 @@ class Transport:
         start = " ".join(self._without_secrets(text)[:80].split())
         return EngineRejected(
             f"{self.root}{path} did not answer as a completions API does (it sent {start!r}); "
-            f"check '{self.name}.url'",
+            f"check '{self._setting}'",
             engine=self.name,
         )
 

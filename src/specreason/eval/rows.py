@@ -139,7 +139,7 @@ def row_of(
 
 
 def _counts(tokens: Any) -> dict[str, int]:
-    names = ("generated", "kept", "discarded", "prompt", "cached")
+    names = ("generated", "kept", "discarded", "prompt", "cached", "token_drafts", "token_drafts_kept")
     return {name: int(getattr(tokens, name)) for name in names}
 
 

@@ -15,9 +15,8 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import get_args
 
-from specreason.config import ReasoningSettings, SamplingSettings, Scheme
+from specreason.config import ReasoningSettings, SamplingSettings
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
 from specreason.eval.grader import Grader
 from specreason.eval.grid import Cell
@@ -121,15 +120,15 @@ class Study:
     async def _read(self, position: int) -> None:
         """Let each model read a problem, so that its prompt is in the cache for whichever cell is first."""
         text = self._plan.task.problems[position].text
-        for role in (role for role in self._pair.engines if role in get_args(Scheme)):
+        for seat in self._pair.seated:  # each is named like the scheme in which it works alone
             one_token = ReasoningSettings.model_validate(
                 self._plan.reasoning.model_dump()
-                | {"scheme": role, "token_budget": 1, "answer_tokens": 1, "max_step_tokens": 1}
+                | {"scheme": seat, "token_budget": 1, "answer_tokens": 1, "max_step_tokens": 1}
             )
             began = time.perf_counter()
             with suppress(EngineError, InputError):  # the measured runs will tell of it
                 await self._pair.solve(text, reasoning=one_token, sampling=self._plan.sampling)
-                self._store.add_reading(self._session, position, role, time.perf_counter() - began)
+                self._store.add_reading(self._session, position, seat, time.perf_counter() - began)
 
     async def _wave(self, wave: Wave) -> AsyncGenerator[Row, None]:
         gate = asyncio.Semaphore(wave.cell.concurrency)

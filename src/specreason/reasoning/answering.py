@@ -44,7 +44,7 @@ class Answer:
                     yield text
 
     async def _written(self, role: Role, chain: Chain, room: int) -> AsyncGenerator[str, None]:
-        turn, engine, run = self._run.turns[role], self._run.engines[role], self._run
+        turn, engine, run = self._run.turns[role], self._run.writer(role), self._run
         cue = "" if turn.thinking else ANSWER_CUE
         # Of the cue there may be less told than written: its end is held back if it may begin a stop text.
         begun = max(self.text, cue, key=len)

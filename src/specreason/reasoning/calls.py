@@ -29,4 +29,6 @@ def call_ended(
         prefill_s=usage.prefill_s,
         decode_s=usage.decode_s,
         finish=finish,
+        token_drafts=usage.token_drafts,
+        token_drafts_kept=usage.token_drafts_kept,
     )

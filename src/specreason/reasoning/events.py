@@ -141,8 +141,9 @@ class Planned:
 class CallEnded:
     """One engine call is over.
 
-    `delivered_tokens` went into steps or the answer; what was generated beyond them is lost. None: the
-    engine does not say.
+    `delivered_tokens` went into steps or the answer; what was generated beyond them is lost.
+    `token_drafts`: tokens that the engine's own drafter proposed, `token_drafts_kept`: those of them that
+    came out. None: the engine does not say.
     """
 
     at: float
@@ -156,6 +157,8 @@ class CallEnded:
     prefill_s: float | None
     decode_s: float | None
     finish: Finish
+    token_drafts: int | None = None
+    token_drafts_kept: int | None = None
     event: Literal["call_ended"] = "call_ended"
 
 

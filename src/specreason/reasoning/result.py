@@ -39,13 +39,18 @@ class KeptStep:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens of one model. `prompt` and `cached` over the calls that told `cached`."""
+    """Tokens of one model. `prompt` and `cached` over the calls that told `cached`.
+
+    `token_drafts`: proposed inside its engine, token by token; `token_drafts_kept`: those that came out.
+    """
 
     generated: int = 0
     kept: int = 0
     discarded: int = 0
     prompt: int = 0
     cached: int = 0
+    token_drafts: int = 0
+    token_drafts_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,8 @@ class Tally:
             kept=event.delivered_tokens if event.phase == "answer" else 0,
             prompt=(event.prompt_tokens or 0) if told else 0,
             cached=event.cached_tokens or 0,
+            token_drafts=event.token_drafts or 0,
+            token_drafts_kept=event.token_drafts_kept or 0,
         )
         self._seconds[event.phase] = self._seconds.get(event.phase, 0.0) + event.seconds
 

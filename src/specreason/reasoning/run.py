@@ -17,6 +17,7 @@ from specreason.reasoning.terms import Terms
 class Run:
     """What a run needs. `turns`: each model's prompt, its turn opened. `judge_tokens`: room kept.
 
+    `writers`: who writes in a model's place, where that is another engine than the one that judges.
     `lost`: why the small model is missing from the start, if it should have been there.
     """
 
@@ -31,3 +32,8 @@ class Run:
     judge_tokens: int = 0
     terms: Terms = field(default_factory=Terms)
     lost: EngineError | None = None
+    writers: Mapping[Role, Engine] = field(default_factory=dict[Role, Engine])
+
+    def writer(self, role: Role) -> Engine:
+        """The engine that writes as `role`."""
+        return self.writers.get(role) or self.engines[role]

@@ -118,7 +118,7 @@ class Thinking:
         close = run.think_close[role] if run.turns[role].thinking else None
         return Writer(
             role=role,
-            engine=run.engines[role],
+            engine=run.writer(role),
             shape=StepShape(settings.step_delimiter, close, settings.max_step_tokens),
             sampling=run.sampling,
             session=run.session,

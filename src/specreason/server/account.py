@@ -119,6 +119,8 @@ class Account:
                 discarded=tokens.discarded,
                 prompt=tokens.prompt,
                 cached=tokens.cached,
+                token_drafts=tokens.token_drafts,
+                token_drafts_kept=tokens.token_drafts_kept,
             )
             for role, tokens in self.result.tokens.items()
         }

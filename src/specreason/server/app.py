@@ -89,7 +89,7 @@ def furnished(session: SpecReason, shutdown: Shutdown, tracer: Tracer, keys: Key
     metrics.gauge("queue_depth", "Problems that wait for a turn", lambda: admission.waiting)
     return ServerState(
         session=session,
-        offers=offers(session.engines, settings.reasoning.scheme),
+        offers=offers(session.engines, settings.reasoning.scheme, decoder=session.decoder),
         admission=admission,
         shutdown=shutdown,
         metrics=metrics,

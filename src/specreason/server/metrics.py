@@ -13,6 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from specreason.config import method_of
 from specreason.reasoning.events import (
     AnswerDelta,
     CallEnded,
@@ -64,6 +65,9 @@ class Metrics:
             "prompt_tokens", "Prompt tokens of calls whose cache share is told", "role"
         )
         self.cached = self._counter("cached_tokens", "Prompt tokens that the cache held", "role")
+        self.token_drafts = self._counter(
+            "token_drafts", "Tokens that engines drafted themselves, by whether they came out", "role", "kept"
+        )
         self.engine_s = self._histogram("engine_call_seconds", "One engine call", _LONG, "role", "phase")
         self.engine_errors = self._counter("engine_errors", "Engine failures", "kind")
         self.degraded = self._counter("degraded", "Choices that lost the small model", "model")
@@ -142,7 +146,7 @@ class RequestMetrics:
             self._metrics.step_interval_s.labels(model).observe(now - before)
         self._last_step[choice] = now
         self._metrics.steps.labels(model, event.author).inc()
-        if event.author == "small" and self._scheme == "specreason":
+        if event.author == "small" and method_of(self._scheme) == "specreason":
             self._metrics.drafts.labels(model, "accepted").inc()
 
     def _call(self, event: CallEnded) -> None:
@@ -150,6 +154,10 @@ class RequestMetrics:
         metrics.generated.labels(event.role, event.phase).inc(event.generated_tokens)
         metrics.delivered.labels(event.role, event.phase).inc(event.delivered_tokens)
         metrics.engine_s.labels(event.role, event.phase).observe(event.seconds)
+        if event.token_drafts is not None:
+            kept = event.token_drafts_kept or 0
+            metrics.token_drafts.labels(event.role, "yes").inc(kept)
+            metrics.token_drafts.labels(event.role, "no").inc(event.token_drafts - kept)
         if event.cached_tokens is not None and event.prompt_tokens is not None:
             metrics.prompt.labels(event.role).inc(event.prompt_tokens)
             metrics.cached.labels(event.role).inc(event.cached_tokens)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from specreason.engines.opening import Seat
 from specreason.reasoning.chain import Role
 from specreason.reasoning.events import Ended, Phase
 
@@ -52,6 +53,8 @@ class ModelTokens(Reply):
     discarded: int = 0
     prompt: int = 0
     cached: int = 0
+    token_drafts: int = 0
+    token_drafts_kept: int = 0
 
 
 class Usage(Reply):
@@ -233,7 +236,7 @@ class Readiness(Reply):
     """Whether requests can be taken. Engines: `ok`, or what is wrong."""
 
     status: Literal["ready", "degraded", "unavailable", "stopping"]
-    engines: dict[Role, str]
+    engines: dict[Seat, str]
     running: int
     waiting: int
 

@@ -2,9 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from specreason.config import ReasoningSettings, SamplingSettings, Scheme, ServerSettings, Settings
+from specreason.config import (
+    ReasoningSettings,
+    SamplingSettings,
+    Scheme,
+    ServerSettings,
+    Settings,
+    decodes,
+)
 from specreason.engines.protocol import Engine, Message
 from specreason.reasoning.chain import Role
 from specreason.reasoning.terms import Terms
@@ -19,10 +26,11 @@ _NOT_SETTINGS = {"include_steps", "verifier"}
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model that requests can name, and the scheme that it stands for."""
+    """A model that requests can name, the scheme that it stands for, and all those that it takes."""
 
     name: str
     scheme: Scheme
+    schemes: Sequence[Scheme]
     models: Mapping[Role, str]
 
 
@@ -50,15 +58,19 @@ class SolveRequest:
         return self.sampling.model_copy(update={"seed": seed})
 
 
-def offers(engines: Mapping[Role, Engine], scheme: Scheme) -> Mapping[str, Offer]:
+def offers(
+    engines: Mapping[Role, Engine], scheme: Scheme, *, decoder: Engine | None = None
+) -> Mapping[str, Offer]:
     """The pair under the scheme of the settings, and each model alone under its own name."""
+    known: tuple[Scheme, ...] = get_args(Scheme)
+    schemes: list[Scheme] = [one for one in known if decoder is not None or not decodes(one)]
     models: dict[Role, str] = {role: engine.model for role, engine in engines.items()}
     alone: dict[str, Offer] = {}
     roles: tuple[Role, ...] = ("small", "base")  # two models of one name: the base model has it
     for role in roles:
         if role in models:
-            alone[models[role]] = Offer(models[role], role, {role: models[role]})
-    return {PAIR: Offer(PAIR, scheme, models), **alone}
+            alone[models[role]] = Offer(models[role], role, (role,), {role: models[role]})
+    return {PAIR: Offer(PAIR, scheme, schemes, models), **alone}
 
 
 def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) -> SolveRequest:
@@ -98,7 +110,15 @@ def _message(index: int, message: InputMessage) -> Message:
 
 
 def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings) -> ReasoningSettings:
-    if knobs.scheme is not None and offer.name != PAIR and knobs.scheme != offer.scheme:
+    if knobs.scheme is not None and knobs.scheme not in offer.schemes:
+        if offer.name == PAIR:
+            raise Refused(
+                f"scheme '{knobs.scheme}' is not to be had here: the server runs without token-level "
+                "speculation (setting 'base.decode_url', or 'reasoning.scheme' with +decode); there are: "
+                + ", ".join(offer.schemes),
+                param="specreason.scheme",
+                code="scheme_unavailable",
+            )
         raise Refused(
             f"model '{offer.name}' stands for scheme '{offer.scheme}'; model '{PAIR}' takes any",
             param="specreason.scheme",

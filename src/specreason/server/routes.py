@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
+from specreason.engines.opening import Seat
 from specreason.errors import SpecReasonError
-from specreason.reasoning.chain import Role
 from specreason.server.errors import Refused
 from specreason.server.openapi import refusals
 from specreason.server.replies import Health, ModelCard, ModelList, Readiness, Version
@@ -53,7 +53,7 @@ async def health() -> Health:
 async def ready(request: Request) -> Response:
     """Whether requests can be taken: 200 if the base model answers, 503 if not or if the server stops."""
     state = state_of(request)
-    told = await asyncio.gather(*(_state(state, role) for role in state.engines))
+    told = await asyncio.gather(*(_state(state, seat) for seat in state.engines))
     engines = dict(zip(state.engines, told, strict=True))
     if state.shutdown.begun:
         status = "stopping"
@@ -89,10 +89,10 @@ def _card(state: ServerState, offer: Offer) -> ModelCard:
     return ModelCard(id=offer.name, created=state.created, specreason=about)
 
 
-async def _state(state: ServerState, role: Role) -> str:
+async def _state(state: ServerState, seat: Seat) -> str:
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            await state.engines[role].tokenize("ready?")
+            await state.engines[seat].tokenize("ready?")
     except TimeoutError:
         return f"silent for {_PATIENCE_S:g} s"
     except SpecReasonError as error:

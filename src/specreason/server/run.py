@@ -13,6 +13,7 @@ import uvicorn
 from opentelemetry.trace import Tracer
 
 from specreason.config import ServerSettings, Settings
+from specreason.engines.opening import DECODER, Seat, seats_of
 from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
 from specreason.reasoning.chain import Role
@@ -26,7 +27,6 @@ from specreason.session import SpecReason
 
 # Uvicorn's own deadline comes after ours, which tells clients why their stream ends.
 _GRACE_S = 5
-_ROLES: tuple[Role, ...] = ("base", "small")
 _BACKLOG = 2048
 _VERSION = version("specreason")
 _log = structlog.get_logger("specreason.server")
@@ -76,15 +76,16 @@ async def opened(
     settings: Settings,
     engines: Mapping[Role, Engine] | None = None,
     tracer: Tracer | None = None,
+    decoder: Engine | None = None,
 ) -> AsyncGenerator[Server]:
     """The server that `settings` describe, its models connected, ready for `serve(sockets)`.
 
-    `engines` and `tracer` use your own instead. Raises ConfigError, EngineError and ModelFileError; what
-    can be wrong without the models is found before they are loaded.
+    `engines`, `decoder` and `tracer` use your own instead. Raises ConfigError, EngineError and
+    ModelFileError; what can be wrong without the models is found before they are loaded.
     """
     keys = load_keys(settings.server)
     tracer = tracer or configured_tracer()
-    session = SpecReason(settings, roles=_ROLES, engines=engines)
+    session = SpecReason(settings, roles=_seats(settings), engines=engines, decoder=decoder)
     sections = {"base": session.settings.base, "small": session.settings.small}
     named = {role: section.model for role, section in sections.items() if section.model}
     _log.info("loading", version=_VERSION, **named)
@@ -99,6 +100,12 @@ async def opened(
             timeout_graceful_shutdown=int(state.settings.shutdown_deadline) + _GRACE_S,
         )
         yield Server(config, state)
+
+
+def _seats(settings: Settings) -> tuple[Seat, ...]:
+    """Both models, since requests may name either; and the decoder, where something is set for it."""
+    schemes = ["base", "small", settings.reasoning.scheme]
+    return seats_of(schemes if settings.base.decode_url is None else [*schemes, DECODER])
 
 
 def bound(settings: ServerSettings) -> socket.socket:

@@ -7,8 +7,8 @@ from opentelemetry.trace import Tracer
 from starlette.requests import Request
 
 from specreason.config import ServerSettings
+from specreason.engines.opening import Seat
 from specreason.engines.protocol import Engine
-from specreason.reasoning.chain import Role
 from specreason.server.admission import Admission
 from specreason.server.auth import Keys
 from specreason.server.metrics import Metrics
@@ -36,9 +36,9 @@ class ServerState:
         return self.session.settings.server
 
     @property
-    def engines(self) -> Mapping[Role, Engine]:
-        """The connected models."""
-        return self.session.engines
+    def engines(self) -> Mapping[Seat, Engine]:
+        """The connected engines."""
+        return self.session.seated
 
 
 def state_of(request: Request) -> ServerState:
