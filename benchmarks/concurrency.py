@@ -13,18 +13,20 @@ import asyncio
 import gc
 import json
 import statistics
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.load import resident_mb
-from benchmarks.speed import EVERYTHING, Drafts, paired
+from benchmarks.speed import EVERYTHING, MOST, Drafts, paired
 from specreason import SpecReason
 from specreason.emulate.profiles import Profile, profile_named
 from specreason.emulate.skipping import run_skipping
 from specreason.reasoning.events import StepAccepted
 
 CONCURRENT = (1, 2, 4, 8, 16, 32)
+SETTLED, LATER = 64, 256  # problems
 SCHEDULES: dict[str, dict[str, Any]] = {
     "base": {"scheme": "base"},
     "sequential": {},
@@ -77,6 +79,8 @@ def main() -> None:
                 f"{max(timed.waits):.1f} | {timed.memory_mb:.0f} |",
                 flush=True,
             )
+    growth = run_skipping(own_growth_kib(profile, arguments.acceptance))
+    print(f"\nmemory of our own code, after {SETTLED} problems and after {LATER} more: {growth:+.1f} KiB")
     print(
         "RESULT",
         json.dumps(
@@ -84,24 +88,54 @@ def main() -> None:
                 "throughput_over_base": over_base,
                 "longest_wait_s": round(worst_wait, 1),
                 "memory_mb_first_and_last": [round(memory[0]), round(memory[-1])],
+                "own_memory_growth_kib": round(growth),
             }
         ),
     )
+
+
+async def own_growth_kib(profile: Profile, acceptance: float) -> float:
+    """What our loop and clients hold more after many problems than after a few.
+
+    The emulated servers are left out: like real ones they keep a cache of what was said.
+    """
+    ours = [tracemalloc.Filter(True, "*/specreason/*"), tracemalloc.Filter(False, "*/emulate/*")]
+    script = Drafts(seed=1, acceptance=acceptance, drafts=MOST["drafts_per_step"])
+
+    def held() -> int:
+        gc.collect()
+        snapshot = tracemalloc.take_snapshot().filter_traces(ours)
+        return sum(line.size for line in snapshot.statistics("filename"))
+
+    tracemalloc.start()
+    try:
+        async with await paired(profile, script, SCHEDULES["auto"]) as pair:
+            await all_solved(pair, range(SETTLED), max(CONCURRENT))
+            before = held()
+            await all_solved(pair, range(SETTLED, SETTLED + LATER), max(CONCURRENT))
+            return (held() - before) / 1024
+    finally:
+        tracemalloc.stop()
 
 
 async def solved(
     profile: Profile, script: Drafts, knobs: dict[str, Any], places: int, problems: int
 ) -> Timed:
     """Problems 0 to `problems` - 1, so many at a time as there are places."""
-    clock, timed = asyncio.get_running_loop().time, Timed()
     async with await paired(profile, script, knobs) as pair:
-        waiting, begun = iter(range(problems)), clock()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(places):
-                group.create_task(one_place(pair, waiting, timed))
-        timed.seconds = clock() - begun
+        timed = await all_solved(pair, range(problems), places)
     gc.collect()
     timed.memory_mb = resident_mb("self")
+    return timed
+
+
+async def all_solved(pair: SpecReason, problems: Iterable[int], places: int) -> Timed:
+    clock, timed, waiting = asyncio.get_running_loop().time, Timed(), iter(problems)
+    begun = clock()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(places):
+            group.create_task(one_place(pair, waiting, timed))
+    timed.seconds = clock() - begun
     return timed
 
 

@@ -37,6 +37,7 @@ SCHEDULES: dict[str, tuple[dict[str, Any], Schedule | None]] = {
     "lookahead": ({"lookahead": 4}, Schedule(lookahead=4)),
     "hedge": ({"hedge": True}, Schedule(hedge=True)),
     "3 drafts": ({"drafts_per_step": 3}, Schedule(drafts=3)),
+    "2 drafts, lookahead": (MOST | {"drafts_per_step": 2}, Schedule(lookahead=4, drafts=2)),
     "3 drafts, lookahead": (MOST, Schedule(lookahead=4, drafts=3)),
     "all": (EVERYTHING, Schedule(lookahead=4, drafts=3, hedge=True)),
     "auto": (EVERYTHING | {"speculate": "auto"}, None),

@@ -2,14 +2,22 @@
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specreason.reasoning.auto import Auto
-from specreason.reasoning.costs import BATCHED, Costs
-from specreason.reasoning.events import StepAccepted, StepDrafted, StepRejected, StepRewritten, StepScored
+from specreason.reasoning.costs import BATCHED, CROWD, Costs, Mean
+from specreason.reasoning.events import (
+    StepAccepted,
+    StepDrafted,
+    StepRejected,
+    StepRewritten,
+    StepScored,
+    ThinkingEnded,
+)
 from specreason.reasoning.plan import Plan
 
 TOKENS = 50
@@ -148,3 +156,59 @@ def test_drafts_that_always_fail_together_are_no_better_than_one() -> None:
     for step in range(200):
         costs.judged(3 * (step % 2), 3)
     assert costs.fails(3) > 0.9 * costs.fails(1)
+
+
+# ---------------------------------------------------------------- many runs at the same time
+
+SEVERAL = Plan("small", lookahead=4, drafts=3)
+
+
+def learned() -> Costs:
+    costs = Costs(BATCHED)
+    Machine(0.55, 0.08, 3.0, stands=0.6).run(Auto(costs, Plan()), 60)
+    return costs
+
+
+def planned(runs: list[Auto]) -> list[Plan]:
+    for run in runs:
+        run.plan()
+    return [run.plan() for run in runs]
+
+
+def test_what_nobody_has_tried_one_run_tries_first() -> None:
+    costs = learned()
+    runs = [Auto(costs, SEVERAL) for _ in range(2)]
+    plans = planned(runs)
+    assert plans[0] == SEVERAL
+    assert plans[1] != SEVERAL
+
+
+def test_a_crowd_has_few_drafts_judged() -> None:
+    costs = learned()
+    costs.kept[SEVERAL] = Mean(0.01, 100)
+    crowd = [Auto(costs, SEVERAL) for _ in range(CROWD)]
+    planned(crowd)
+    assert all(plan.drafts == 1 for plan in planned(crowd))
+
+
+def test_who_is_done_or_gone_makes_room() -> None:
+    costs = learned()
+    costs.kept[SEVERAL] = Mean(0.01, 100)
+    done, gone, last = (Auto(costs, SEVERAL) for _ in range(3))
+    planned([done, gone, last])
+    assert last.plan().drafts == 1
+    done.take(ThinkingEnded(1.0, "closed", 3, 100))
+    del gone
+    assert last.plan() == SEVERAL
+
+
+@given(stands=st.floats(0, 1), alike=st.none() | st.floats(0, 1))
+def test_more_drafts_fail_less_often_but_never_less_than_hard_steps(
+    stands: float, alike: float | None
+) -> None:
+    costs = Costs()
+    costs.stands = Mean(stands, 50)
+    costs.alike = Mean() if alike is None else Mean(alike, 10_000)
+    chances = [costs.fails(drafts) for drafts in range(1, 9)]
+    assert chances[0] == pytest.approx(1 - stands)
+    assert all(-1e-9 <= later <= earlier + 1e-9 for earlier, later in pairwise(chances))

@@ -56,7 +56,7 @@ class Auto:
             {
                 Plan("small", lookahead, drafts, hedge, most.branches and bool(lookahead) and drafts > 1)
                 for lookahead in (0, most.lookahead)
-                for drafts in (1, most.drafts)
+                for drafts in range(1, most.drafts + 1)
                 for hedge in (False, most.hedge)
             },
             key=lambda plan: (plan.lookahead, plan.drafts, plan.hedge),

@@ -118,12 +118,15 @@ class Costs:
     def fails(self, drafts: int) -> float:
         """Chance that none of so many drafts of a step stands.
 
-        They fail alike where a step is hard; until that is measured they are taken to share half of their
-        failures.
+        Some steps are hard, and every draft of them fails; on the others each fails or stands for itself. How
+        many are hard follows from how often two drafts fail together. Until that is measured half of the
+        failures are taken to be of hard steps.
         """
         one = 1 - self.stands.value
-        alike = mixed(self.alike, 0.5 + 0.5 * one, _GUESSED)
-        return one * alike ** (drafts - 1)
+        alike = mixed(self.alike, 0.5 + 0.25 * one / (1 - 0.5 * one), _GUESSED)
+        together = one * max(alike, one)
+        hard = (together - one**2) / max(1 + together - 2 * one, 1e-9)
+        return hard + (1 - hard) * ((one - hard) / max(1 - hard, 1e-9)) ** drafts
 
     def judged(self, stood: int, drafts: int) -> None:
         """Learn how many of the drafts of a step stood."""
