@@ -10,7 +10,8 @@ ROUNDS ?= 2
 PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-concurrency bench-eval \
+.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-concurrency \
+  bench-decode bench-eval \
   lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
@@ -62,6 +63,9 @@ bench-speed: $(READY) ## the schedules on the emulated pair, against their lower
 
 bench-concurrency: $(READY) ## 1 to 32 problems at once on the emulated pair (ROUNDS= for each place)
 	@$(BIN)/python -m benchmarks.concurrency --rounds $(ROUNDS)
+
+bench-decode: models ## token-level speculation underneath: seconds a token on this machine
+	@$(BIN)/python -m benchmarks.decode
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)

@@ -148,11 +148,11 @@ def drilled_judge(tokenizer: Tokenizer, rng: random.Random) -> _Row:
     facts = [judged_fact(rng) for _ in range(_FACTS)]
     told = [encode(tokenizer, text) for text, _ in facts]
     ids = list(itertools.chain.from_iterable(told))
-    row = _row(ids, [-100] * len(ids), [False] * len(ids))
-    ends = itertools.accumulate(map(len, told))
-    for end, (_, good) in zip(ends, facts, strict=True):
-        _ask(row, tokenizer, end - rng.randrange(2), good=good)  # before the full stop, or after it
-    return row
+    verdicts = [  # before the full stop, or after it
+        (end - rng.randrange(2), good)
+        for end, (_, good) in zip(itertools.accumulate(map(len, told)), facts, strict=True)
+    ]
+    return _judged(tokenizer, ids, [-100] * len(ids), verdicts)
 
 
 def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
@@ -170,10 +170,7 @@ def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
         slip = _slip(written, right)
         verdicts += [(len(ids) + p + 1, p < slip) for p in _judged_places(written, slip)]
         ids += written
-    row = _row(ids, [-100] * len(ids), [False] * len(ids))
-    for end, good in verdicts:
-        _ask(row, tokenizer, end, good=good)
-    return row
+    return _judged(tokenizer, ids, [-100] * len(ids), verdicts)
 
 
 def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem: Problem) -> _Row:
@@ -193,10 +190,7 @@ def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem:
         for place in _judged_places(written, slip):
             verdicts.append((start + place + 1, place < slip))
         before.append(step)
-    row = _row(ids, targets, [False] * len(ids))
-    for end, good in verdicts:
-        _ask(row, tokenizer, end, good=good)
-    return row
+    return _judged(tokenizer, ids, targets, verdicts)
 
 
 def sampled_chain(
@@ -217,7 +211,7 @@ def sampled_chain(
 
 
 def _slip(written: Sequence[int], expected: Sequence[int]) -> int:
-    """How many tokens are right."""
+    """How many tokens are right, from the first on."""
     agree = [a == b for a, b in zip(written, expected, strict=False)]
     return agree.index(False) if False in agree else len(agree)
 
@@ -231,10 +225,15 @@ def _judged_places(ids: Sequence[int], slip: int) -> set[int]:
     return ({slip - 1, slip} & set(range(len(ids)))) | set(tail)
 
 
-def _ask(row: _Row, tokenizer: Tokenizer, end: int, *, good: bool) -> None:
-    """Ask the judge after the first `end` tokens of the chain."""
+def _judged(
+    tokenizer: Tokenizer, ids: list[int], targets: list[int], verdicts: Sequence[tuple[int, bool]]
+) -> _Row:
+    """A row with the judge asked after its first so many tokens, and whether all is right there."""
+    row = _row(ids, targets, [False] * len(ids))
     judge, right, wrong = _verdicts(tokenizer)
-    hang(row, end, [judge], right if good else wrong)
+    for end, good in verdicts:
+        hang(row, end, [judge], right if good else wrong)
+    return row
 
 
 @cache

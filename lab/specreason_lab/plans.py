@@ -16,6 +16,7 @@ VOCABULARY = 712  # all merges that the lab's texts have to offer
 SAMPLED_PROBLEMS = 6_000
 NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
 
+# The base model's plan is put together from runs of parts of it, and was never run from nothing (LOG.md).
 PLANS = {
     "small": Plan(
         "small",

@@ -112,6 +112,14 @@ def test_looking_ahead_and_hedging_tell_the_same_story(story: Story, depth: int,
     assert timeless(ahead) == timeless(one_by_one)
 
 
+async def left_after_a_step(engine: SpecReason) -> None:
+    stream: AsyncGenerator[Event, None] = engine.stream("What is 3 + 5?")
+    async for event in stream:
+        if isinstance(event, StepAccepted):
+            break
+    await stream.aclose()
+
+
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("hedge", [False, True])
 async def test_nothing_runs_on_when_a_run_is_left(depth: int, hedge: bool) -> None:
@@ -119,11 +127,7 @@ async def test_nothing_runs_on_when_a_run_is_left(depth: int, hedge: bool) -> No
     engines = story.engines(delay=0.001)
     method = ReasoningSettings(lookahead=depth, hedge=hedge)
     async with SpecReason(Settings(reasoning=method), engines=engines) as engine:
-        stream: AsyncGenerator[Event, None] = engine.stream("What is 3 + 5?")
-        async for event in stream:
-            if isinstance(event, StepAccepted):
-                break
-        await stream.aclose()
+        await left_after_a_step(engine)
         written = {role: sum(call.generated for call in e.calls) for role, e in engines.items()}
         await asyncio.sleep(0.05)
         assert written == {role: sum(call.generated for call in e.calls) for role, e in engines.items()}
@@ -274,11 +278,7 @@ async def test_no_pen_writes_on_when_a_run_with_branches_is_left() -> None:
     engines = manifold(6, {}, delay=0.001)
     method = ReasoningSettings(drafts_per_step=3, lookahead=2)
     async with SpecReason(Settings(reasoning=method), engines=engines) as engine:
-        stream: AsyncGenerator[Event, None] = engine.stream("What is 3 + 5?")
-        async for event in stream:
-            if isinstance(event, StepAccepted):
-                break
-        await stream.aclose()
+        await left_after_a_step(engine)
         written = sum(call.generated for call in engines["small"].calls)
         await asyncio.sleep(0.05)
         assert written == sum(call.generated for call in engines["small"].calls)
