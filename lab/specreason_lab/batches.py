@@ -15,7 +15,6 @@ The judge is also asked in the middle of a step, whether all is right so far: a 
 alone teaches hardly anything, since it does not say which of its tokens was wrong.
 """
 
-import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,13 +25,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import Problem, corrupted, fact, judged_fact, loose_step, problems, reply
+from specreason_lab.problems import Problem, corrupted, loose_step, problems, reply
 from specreason_lab.tokenizer import TURN_END, encode, opened
 
 CHAIN = 0
 PADDING = -1
-_FACTS = 20  # in a row of drill
-_TAIL = 9  # tokens of a step from its last calculation's equals sign on, where the judge is asked after each
+_LOOSE = 16  # steps in a row of drill
+_TAIL = 2  # tokens of a step, its result and what ends it, where the judge is asked after each
 _CANDIDATES = 4  # of the small model's own steps, hung on a chain
 _WRONG = 0.5  # share of wrong steps in a chain that is judged
 # Problems with candidates for their steps, [(index, text)]: what the small model itself wrote there.
@@ -72,15 +71,13 @@ class _Row:
 class Maker:
     """Makes batches of about `tokens` tokens.
 
-    `judged`: with verdicts; then chains must not be `brief`. `drill`: the share of rows that are no chains
-    but hard calculations, one after the other.
+    `judged`: with verdicts in chains; `drill`: the share of rows that are no chains but loose steps.
     """
 
     tokenizer: Tokenizer
     tokens: int
     seed: int
     judged: bool = False
-    brief: bool = False
     samples: Candidates | None = None
     drill: float = 0.0
 
@@ -101,8 +98,7 @@ class Maker:
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
         tokenizer = self.tokenizer
         if rng.random() < self.drill:
-            kinds = (drill, drilled_judge, loose_steps)
-            return rng.choices(kinds, (1, 1, 6) if self.judged else (1, 0, 0))[0](tokenizer, rng)
+            return loose_steps(tokenizer, rng)
         kind = rng.random() if self.judged else 1.0
         if self.samples and kind < 0.4:
             problem, drawn = rng.choice(self.samples)
@@ -110,67 +106,45 @@ class Maker:
         problem = next(source)
         if kind < 0.6:
             return judged_chain(tokenizer, rng, _asked(rng, problem), problem)
-        return chain(tokenizer, _asked(rng, problem), problem, brief=self.brief)
+        return chain(tokenizer, _asked(rng, problem), problem)
 
 
 def _asked(rng: random.Random, problem: Problem) -> str:
     return opened(problem.text + (f"\n\n{INSTRUCTION}" if rng.random() < 0.1 else ""))
 
 
-def chain(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: bool = False) -> _Row:
+def chain(tokenizer: Tokenizer, prompt: str, problem: Problem) -> _Row:
     """The right solution, in which all is to be learned but the prompt."""
     asked = list(encode(tokenizer, prompt))
-    written = list(encode(tokenizer, "".join(problem.chain(brief=brief)) + reply(problem.answer) + TURN_END))
+    written = list(encode(tokenizer, "".join(problem.steps) + reply(problem.answer) + TURN_END))
     ids = asked + written
     targets = [-100] * (len(asked) - 1) + written + [-100]
     looked_up = [False] * len(ids)
     names = _names(tokenizer, problem)
     numbers = _numbers(tokenizer)
-    results = {encode(tokenizer, mark)[0] for mark in (" =>", " So")}  # a result is not looked up
+    result = encode(tokenizer, " =>")[0]  # what follows it is not looked up
     for at in range(len(asked), len(ids) - 1):
-        looked_up[at] = ids[at] in names and ids[at + 1] in numbers and ids[at - 1] not in results
+        looked_up[at] = ids[at] in names and ids[at + 1] in numbers and ids[at - 1] != result
     return _row(ids, targets, looked_up)
 
 
-def drill(tokenizer: Tokenizer, rng: random.Random) -> _Row:
-    """Facts without a problem; only what follows an equals sign is to be learned."""
-    ids = encode(tokenizer, "".join(fact(rng) for _ in range(_FACTS)))
-    equal = encode(tokenizer, " =")[0]
-    targets = [after if at == equal else -100 for at, after in itertools.pairwise(ids)] + [-100]
-    return _row(list(ids), targets, [False] * len(ids))
-
-
-def drilled_judge(tokenizer: Tokenizer, rng: random.Random) -> _Row:
-    """Facts, right and wrong, with nothing around them but the judge's question after each.
-
-    Comparing what is stated with what one expects is learned here: in whole steps the signal is too thin.
-    """
-    facts = [judged_fact(rng) for _ in range(_FACTS)]
-    told = [encode(tokenizer, text) for text, _ in facts]
-    ids = list(itertools.chain.from_iterable(told))
-    verdicts = [  # before the full stop, or after it
-        (end - rng.randrange(2), good)
-        for end, (_, good) in zip(itertools.accumulate(map(len, told)), facts, strict=True)
-    ]
-    return _judged(tokenizer, ids, [-100] * len(ids), verdicts)
-
-
 def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
-    """Steps without a problem, right and miscalculated, judged all along: between single facts and chains.
+    """Steps without a problem, right and miscalculated: results and verdicts are to be learned.
 
-    Half of the rows leave out what stands before the calculation.
+    Comparing what is stated with what one expects is learned here: in chains the signal is too thin.
     """
-    bare = rng.random() < 0.5
     ids: list[int] = []
+    targets: list[int] = []
     verdicts: list[tuple[int, bool]] = []
-    for _ in range(_FACTS // 2):
-        told = loose_step(rng)
-        start = told[0].index(" Now") if bare else 0
-        written, right = (encode(tokenizer, text[start:]) for text in told)
+    arrow = encode(tokenizer, " =>")[0]
+    for _ in range(_LOOSE):
+        written, right = (encode(tokenizer, text) for text in loose_step(rng))
         slip = _slip(written, right)
         verdicts += [(len(ids) + p + 1, p < slip) for p in _judged_places(written, slip)]
+        results = range(written.index(arrow), len(written) - 1)
+        targets += [right[p + 1] if p in results and p < slip else -100 for p in range(len(written))]
         ids += written
-    return _judged(tokenizer, ids, [-100] * len(ids), verdicts)
+    return _judged(tokenizer, ids, targets, verdicts)
 
 
 def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem: Problem) -> _Row:
@@ -186,7 +160,7 @@ def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem:
         start = len(ids)
         ids += written
         targets += [-100] * len(written)
-        targets[start - 1 : start - 1 + slip] = written[:slip]
+        targets[start - 1 : start + slip] = expected[: slip + 1]  # the first slip's place too: what is right
         for place in _judged_places(written, slip):
             verdicts.append((start + place + 1, place < slip))
         before.append(step)
@@ -219,7 +193,7 @@ def _slip(written: Sequence[int], expected: Sequence[int]) -> int:
 def _judged_places(ids: Sequence[int], slip: int) -> set[int]:
     """Both sides of the first slip, and all places from the last calculation's result to the end.
 
-    Right after the result a verdict is learned soon; from there it spreads place by place to the step's end.
+    A verdict far from the result is learned slowly, place by place; so a step ends with its result.
     """
     tail = range(max(0, len(ids) - _TAIL), len(ids))
     return ({slip - 1, slip} & set(range(len(ids)))) | set(tail)
@@ -269,10 +243,10 @@ def _numbers(tokenizer: Tokenizer) -> frozenset[int]:
     return frozenset(encode(tokenizer, f" {number}")[0] for number in range(100))
 
 
-def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem, *, brief: bool = False) -> list[int]:
+def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem) -> list[int]:
     """How many tokens of the chain stand before each step; one more at the end of the last step."""
     ends = [len(encode(tokenizer, prompt))]
-    for step in problem.chain(brief=brief):
+    for step in problem.steps:
         ends.append(ends[-1] + len(encode(tokenizer, step)))
     return ends
 

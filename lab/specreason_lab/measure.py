@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from tokenizers import Tokenizer
 
-from specreason_lab.batches import batch, chain, step_ends
+from specreason_lab.batches import Batch, batch, chain, step_ends
 from specreason_lab.model import Llama, continued
 from specreason_lab.problems import Problem, stated_answer
 from specreason_lab.tokenizer import TURN_END, encode, opened
@@ -30,24 +30,42 @@ def accuracy(
 
 
 @torch.inference_mode()
-def result_accuracy(
-    model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem], *, brief: bool = False
-) -> dict[str, float]:
+def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem]) -> dict[str, float]:
     """By operation: share of the results that are right when all before them is given; and of used values."""
     hits: dict[str, list[bool]] = defaultdict(list)
     numbers = {encode(tokenizer, f" {number}")[0] for number in range(100)}
-    equal, split = (encode(tokenizer, mark)[0] for mark in (" =", " =>" if brief else " Now"))
+    arrow = encode(tokenizer, " =>")[0]
     model.eval()
     for problem in sample:
         prompt = opened(problem.text)
-        row = batch([chain(tokenizer, prompt, problem, brief=brief)])
+        row = batch([chain(tokenizer, prompt, problem)])
         best = model(row.ids, row.positions, row.mask)[0].argmax(-1)
         ids = row.ids[0].tolist()
-        ends = step_ends(tokenizer, prompt, problem, brief=brief)
+        ends = step_ends(tokenizer, prompt, problem)
         for quantity, start, end in zip(problem.quantities, ends, ends[1:], strict=False):
             at = [place for place in range(start + 1, end) if ids[place] in numbers]
-            half = ids.index(split, start)
-            result = at[-1] if brief else max(p for p in range(start, end) if ids[p] == equal) + 1
+            half = ids.index(arrow, start)
             hits["used"] += [int(best[place - 1]) == ids[place] for place in at if place < half]
-            hits[quantity.op].append(int(best[result - 1]) == ids[result])
+            hits[quantity.op].append(all(int(best[p - 1]) == ids[p] for p in at if p > half))
     return {name: round(sum(told) / len(told), 3) for name, told in sorted(hits.items())}
+
+
+@torch.inference_mode()
+def verdicts(model: Llama, batches: Sequence[Batch], nine: int) -> list[tuple[float, bool]]:
+    """What the judge says of each branch: its probability of a 9, and whether the step is right."""
+    told: list[tuple[float, bool]] = []
+    model.eval()
+    for made in batches:
+        logits = model(made.ids, made.positions, made.mask, wanted=made.judged)
+        sure = logits.float().softmax(-1)[:, nine].tolist()
+        told += zip(sure, (made.targets[made.judged] == nine).tolist(), strict=True)
+    return told
+
+
+def area(told: Sequence[tuple[float, bool]]) -> float:
+    """Probability that a right step is told surer than a wrong one, ties half (AUC); NaN without both."""
+    right, wrong = ([sure for sure, good in told if good is kind] for kind in (True, False))
+    if not right or not wrong:
+        return float("nan")
+    a, b = torch.tensor(right)[:, None], torch.tensor(wrong)[None]
+    return float(((a > b).float() + (a == b).float() / 2).mean())

@@ -12,7 +12,7 @@ from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
 from specreason_lab.train import Plan, train, trained
 
-VOCABULARY = 712  # all merges that the lab's texts have to offer
+VOCABULARY = 704
 SAMPLED_PROBLEMS = 6_000
 NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
 
@@ -21,25 +21,23 @@ PLANS = {
     "small": Plan(
         "small",
         Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY),
-        tokens=24_000_000,
+        tokens=10_000_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
-        brief=0.75,
     ),
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
-        tokens=47_600_000,
-        batch=1536,
-        muon=0.01,
+        tokens=20_000_000,
+        batch=2048,
+        muon=0.015,
         adam=2e-3,
-        shallow=3,
-        brief=0.25,
-        deepen=0.42,
-        judge=0.35,
-        decay=0.78,
-        drill=0.2,
+        shallow=4,
+        deepen=0.8,
+        judge=0.3,
+        decay=0.6,
+        drill=0.3,
     ),
 }
 

@@ -2,11 +2,9 @@
 
 A problem is a list of named quantities, each computed from earlier ones; what differs between families is
 how the problem is told. The solution is one step a quantity, written so that a small model can look things
-up: a step repeats the definition with the value beside each name, calculates, and ends with name and value.
+up: a step repeats the definition with the value beside each name, and ends with the new name and its value.
 
-    3) c = a 12 + b 7. Now 12 + 7 = 19. So c 19.
-
-Early in training steps are brief (`3) c = a 12 + b 7 => c 19`): more to learn in fewer tokens.
+    3) c = a 12 + b 7 => c 19
 """
 
 import hashlib
@@ -56,16 +54,12 @@ class Problem:
     @property
     def steps(self) -> tuple[str, ...]:
         """The right chain, each step with what ends it (a blank line, or the end of thinking)."""
-        return self.chain(brief=False)
-
-    def chain(self, *, brief: bool) -> tuple[str, ...]:
-        """See `steps`; `brief` is the form of early training."""
         told: list[str] = []
         values = dict(self.given)
         for index, quantity in enumerate(self.quantities):
             value = quantity.value(values)
             last = index == len(self.quantities) - 1
-            told.append(written(quantity, index, values, value, last=last, brief=brief))
+            told.append(written(quantity, index, values, value, last=last))
             values[quantity.name] = value
         return tuple(told)
 
@@ -102,45 +96,20 @@ def written(
     value: int,
     *,
     last: bool = False,
-    brief: bool = False,
     product: int | None = None,
 ) -> str:
-    """The step that computes a quantity from `values` and states `value`; `product`: see `calculation`."""
+    """The step that computes a quantity from `values` and states `value`.
+
+    A product with a sum on top goes in two stages; `product` is the first one's result, if it is wrong.
+    """
     numbers = quantity.numbers(values)
     named = [f"{o} {values[o]}" if isinstance(o, str) else o for o in quantity.operands]
-    formula = OPERATIONS[quantity.op].told
-    work = calculation(quantity.op, numbers, value, product)
+    formula = OPERATIONS[quantity.op].told.format(*named)
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
-    name = quantity.name
-    if brief:
-        stage = f"{_product(*numbers[:2])} => " if quantity.op == "mixed" else ""
-        return f"{index + 1}) {name} = {formula.format(*named)} => {stage}{name} {value}{end}"
-    return f"{index + 1}) {name} = {formula.format(*named)}. Now {work}. So {name} {value}.{end}"
-
-
-def calculation(op: str, numbers: Sequence[int], value: int, product: int | None = None) -> str:
-    """How a step calculates; a product with a sum on top goes in two stages (`product`: if it is wrong)."""
-    if op == "mixed":
-        between = _product(*numbers[:2]) if product is None else product
-        return f"{numbers[0]} * {numbers[1]} = {between}, {between} + {numbers[2]} = {value}"
-    return f"{OPERATIONS[op].told.format(*numbers)} = {value}"
-
-
-def fact(rng: random.Random) -> str:
-    """A hard calculation by itself, as it stands in a step."""
-    op = rng.choice(("times", "times", "mixed"))
-    numbers = [rng.randrange(MODULUS) for _ in range(OPERATIONS[op].told.count("{}"))]
-    return f" Now {calculation(op, numbers, OPERATIONS[op].compute(*numbers))}."
-
-
-def judged_fact(rng: random.Random) -> tuple[str, bool]:
-    """A calculation of any kind, and whether it is right: half are wrong, many of them by little."""
-    op = rng.choice(("times", "times", "mixed", "add", "subtract", "max", "min"))
-    numbers = [rng.randrange(MODULUS) for _ in range(OPERATIONS[op].told.count("{}"))]
-    stated, product = OPERATIONS[op].compute(*numbers), None
-    if not (right := rng.random() < 0.5):
-        stated, product = _missed(rng, op, numbers)
-    return f" Now {calculation(op, numbers, stated, product)}.", right
+    stage = ""
+    if quantity.op == "mixed":
+        stage = f"{_product(*numbers[:2]) if product is None else product} => "
+    return f"{index + 1}) {quantity.name} = {formula} => {stage}{quantity.name} {value}{end}"
 
 
 def _missed(rng: random.Random, op: str, numbers: Sequence[int]) -> tuple[int, int | None]:
@@ -186,18 +155,18 @@ def _double(a: int) -> int:
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "add": Operation(_sum, "{} + {}", 5, "{0} and {1} together"),
-    "subtract": Operation(_difference, "{} - {}", 5),
-    "max": Operation(max, "{} max {}", 3),
-    "min": Operation(min, "{} min {}", 3),
+    "add": Operation(_sum, "{} + {}", 6, "{0} and {1} together"),
+    "subtract": Operation(_difference, "{} - {}", 6),
     "half": Operation(_half, "half {}", 2, "half as many as {0}"),
     "digits": Operation(_digit_sum, "digits {}", 2),
-    "double": Operation(_double, "2 * {}", 0, "twice as many as {0}"),
+    "double": Operation(_double, "2 * {}", 2, "twice as many as {0}"),
     # The hard ones: a large table, and a sum on top of it. A tiny model has no room for them.
-    "times": Operation(_product, "{} * {}", 3, "{1} times as many as {0}"),
-    "mixed": Operation(_product, "{} * {} + {}", 2),
+    "times": Operation(_product, "{} * {}", 4, "{1} times as many as {0}"),
+    "mixed": Operation(_product, "{} * {} + {}", 3),
 }
-_STATED = re.compile(r"So (\w+) (\d+)")
+HARD = ("times", "mixed")  # their second operand is a number out of FACTORS
+FACTORS = (2, 20)
+_STATED = re.compile(r"=> (\w+) (\d+)(?!\S)")
 
 
 def _stated(step: str) -> tuple[str, int]:
@@ -252,20 +221,25 @@ def _chain(rng: random.Random, steps: int) -> Problem:
     known = names[: len(names) - steps]
     given = {name: rng.randrange(MODULUS) for name in known}
     quantities: list[Quantity] = []
-    ops, weights = zip(*((op, o.weight) for op, o in OPERATIONS.items()), strict=True)
     for name in names[len(known) :]:
-        op = rng.choices(ops, weights)[0]
-        arity = OPERATIONS[op].told.count("{}")
-        # The newest value is always used, so that every step is needed.
-        operands = [known[-1], *rng.sample(known[:-1], arity - 1)]
-        rng.shuffle(operands)
-        quantities.append(Quantity(name, op, tuple(operands)))
+        op = rng.choices(list(OPERATIONS), [operation.weight for operation in OPERATIONS.values()])[0]
+        quantities.append(Quantity(name, op, _operands(rng, op, known)))
         known = [*known, name]
     lines = ["Modulo 100, with " + ", ".join(f"{name} {value}" for name, value in given.items())]
     for number, quantity in enumerate(quantities, 1):
         lines.append(f"{number}) {quantity.name} = {OPERATIONS[quantity.op].told.format(*quantity.operands)}")
     text = "\n".join(lines) + f"\nWhat is {quantities[-1].name}?"
     return Problem("chain", text, given, tuple(quantities))
+
+
+def _operands(rng: random.Random, op: str, known: Sequence[str]) -> tuple[str | int, ...]:
+    """The newest value is always used, so that every step is needed."""
+    count = OPERATIONS[op].told.count("{}") - (op in HARD)
+    operands: list[str | int] = [known[-1], *rng.sample(known[:-1], count - 1)]
+    rng.shuffle(operands)
+    if op in HARD:
+        operands.insert(1, rng.randint(*FACTORS))
+    return tuple(operands)
 
 
 # fmt: off
@@ -358,19 +332,16 @@ def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
 def miscalculated(
     rng: random.Random, quantity: Quantity, index: int, values: Mapping[str, int], *, last: bool = False
 ) -> str:
-    """A step whose result is wrong, or is stated wrongly at its end; often by little."""
+    """A step whose result is wrong, often by little."""
     wrong, product = _missed(rng, quantity.op, quantity.numbers(values))
-    if rng.random() < 0.7:
-        return written(quantity, index, values, wrong, last=last, product=product)
-    right = written(quantity, index, values, quantity.value(values), last=last)
-    return _STATED.sub(f"So {quantity.name} {wrong}", right)
+    return written(quantity, index, values, wrong, last=last, product=product)
 
 
 def loose_step(rng: random.Random) -> tuple[str, str]:
-    """A step without a problem, as it stands, and as it should be; half are miscalculated."""
-    op = rng.choice(list(OPERATIONS))
-    name, *operands = rng.sample(_LETTERS, 1 + OPERATIONS[op].told.count("{}"))
-    values = {operand: rng.randrange(MODULUS) for operand in operands}
-    quantity, index = Quantity(name, op, tuple(operands)), rng.randrange(LENGTHS[1])
+    """A step without a problem, as it stands, and as it should be; half are miscalculated, most are hard."""
+    op = rng.choice((*HARD, *HARD, *OPERATIONS))
+    name, *known = rng.sample(_LETTERS, 4)
+    values = {operand: rng.randrange(MODULUS) for operand in known}
+    quantity, index = Quantity(name, op, _operands(rng, op, known)), rng.randrange(LENGTHS[1])
     right = written(quantity, index, values, quantity.value(values))
     return (miscalculated(rng, quantity, index, values) if rng.random() < 0.5 else right), right

@@ -65,7 +65,7 @@ def make_tokenizer(path: Path, size: int) -> Tokenizer:
 
 
 def _texts(problem: Problem) -> list[str]:
-    return [problem.text, "".join(problem.steps), "".join(problem.chain(brief=True)), reply(problem.answer)]
+    return [problem.text, "".join(problem.steps), reply(problem.answer)]
 
 
 def opened(question: str) -> str:

@@ -6,7 +6,7 @@ their number.
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from specreason_lab.batches import Batch, Candidates, Maker
-from specreason_lab.measure import accuracy, result_accuracy
+from specreason_lab.measure import accuracy, area, result_accuracy, verdicts
 from specreason_lab.model import Llama, Shape, deepened
 from specreason_lab.muon import Muon
 from specreason_lab.problems import LENGTHS, problems
+from specreason_lab.tokenizer import encode
 
 MASTERED = 0.3  # nats: chains grow when looking a value up costs less than this
 
@@ -29,11 +30,10 @@ class Plan:
     """A model and how it is trained; fractions are of all tokens.
 
     Chains grow by a step whenever values are looked up well (`MASTERED`), at the latest so that they have
-    their full length at `curriculum`, and are brief over the first `brief`; at `deepen` the model gets its
-    last depth; from `judge` on it learns verdicts; the learning rate falls from `decay` to the end. Looking a
-    value up is learned last, and all else waits for it: it weighs `look_up` times as much. `drill` is the
-    share of rows that are hard calculations instead of chains, `judge_drill` that share when verdicts
-    begin and at the end; `verdict` the weight of the judge's loss.
+    their full length at `curriculum`; at `deepen` the model gets its last depth; from `judge` on it learns
+    verdicts in chains; the learning rate falls from `decay` to the end. Looking a value up is learned last,
+    and all else waits for it: it weighs `look_up` times as much. `drill` is the share of rows that are loose
+    steps instead of chains; it falls to `last_drill` after `judge`. `verdict`: weight of the judge's loss.
     """
 
     name: str
@@ -44,14 +44,13 @@ class Plan:
     adam: float
     seed: int = 1
     curriculum: float = 0.5
-    brief: float = 0.0
     shallow: int | None = None
     deepen: float = 0.5
     judge: float | None = None
     decay: float = 0.5
     look_up: float = 2.0
     drill: float = 0.0
-    judge_drill: tuple[float, float] = (0.7, 0.05)
+    last_drill: float = 0.1
     verdict: float = 1.0
 
 
@@ -100,7 +99,6 @@ def train(
             plan.batch,
             plan.seed,
             judged=judging,
-            brief=done < plan.brief,
             samples=samples,
             drill=drilled(plan, done),
         )
@@ -115,7 +113,7 @@ def train(
             save(state, checkpoint)
             if measures and (now - measured > measure_every or state.tokens >= plan.tokens * stop_at):
                 measured = now
-                told |= measurements(state.model, tokenizer, brief=done < plan.brief)
+                told |= measurements(state.model, maker, judges=plan.judge is not None)
             with log.open("a") as lines:
                 row = {
                     "tokens": state.tokens,
@@ -187,11 +185,10 @@ def lengths(plan: Plan, state: State) -> tuple[int, int]:
 
 
 def drilled(plan: Plan, done: float) -> float:
-    """The share of drill rows at this point: much when the judge begins to learn, less and less then."""
+    """The share of drill rows at this point."""
     if plan.judge is None or done < plan.judge:
         return plan.drill
-    first, last = plan.judge_drill
-    return first + (last - first) * (done - plan.judge) / (1 - plan.judge)
+    return plan.drill + (plan.last_drill - plan.drill) * (done - plan.judge) / (1 - plan.judge)
 
 
 def optimizers(plan: Plan, model: Llama) -> tuple[torch.optim.Optimizer, ...]:
@@ -254,10 +251,19 @@ def save(state: State, path: Path) -> None:
     path.with_suffix(".part").replace(path)
 
 
-def measurements(model: Llama, tokenizer: Tokenizer, *, brief: bool) -> dict[str, object]:
-    """How the model does on problems of the dev split."""
+def measurements(model: Llama, maker: Maker, *, judges: bool) -> dict[str, object]:
+    """How the model does on problems of the dev split, and as a judge on batches that it has not seen."""
     sample = list(islice(problems(1, "dev"), 100))
-    return {
+    tokenizer = maker.tokenizer
+    told: dict[str, object] = {
         "solved": accuracy(model, tokenizer, sample),
-        "results": result_accuracy(model, tokenizer, sample, brief=brief),
+        "results": result_accuracy(model, tokenizer, sample),
     }
+    if judges:
+        unseen = replace(maker, seed=-1)
+        nine = encode(tokenizer, "9")[0]
+        for kind, drill in (("loose", 1.0), ("chains", 0.0)):
+            if kind == "loose" or maker.judged:
+                batches = replace(unseen, drill=drill).batches(LENGTHS, 0)
+                told[f"judge_{kind}"] = round(area(verdicts(model, batches, nine)), 3)
+    return told
