@@ -144,21 +144,73 @@ _SMOLLM2_135M = Weights(
     note="Quick to fetch and to run; for tests of the plumbing, too weak for the method.",
 )
 
+# Trained by lab/ on problems of its own; the weights are part of the package.
+_POCKET_BASE = Weights(
+    name="specreason-pocket-base",
+    file="specreason-pocket-base-f32.gguf",
+    bytes=41_495_168,
+    sha256="e8c8bbbed61d4e1d58ff37e40d04a2ad254987bc5c9dc2f806ec13cbbd683ec2",
+    sources=(),
+    licence="Apache-2.0",
+    parameters=10_368_320,
+    context=1024,
+    note="Base of the pocket pair; solves the lab's problems, and was trained to judge.",
+    shipped=True,
+)
+
+_POCKET_SMALL = Weights(
+    name="specreason-pocket-small",
+    file="specreason-pocket-small-f32.gguf",
+    bytes=2_347_776,
+    sha256="6c54721a5a745a01d3afde0434aa69e2d2f405a6734c5f46181b1fe0b798845e",
+    sources=(),
+    licence="Apache-2.0",
+    parameters=582_272,
+    context=1024,
+    note="Small model of the pocket pair.",
+    shipped=True,
+)
+
 _QWQ = HubModel("Qwen/QwQ-32B", "Apache-2.0")
 _SKYWORK = HubModel("Skywork/Skywork-OR1-32B-Preview")
 _R1_70B = HubModel("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "MIT, and Llama 3.3 of its base")
 _R1_1_5B = HubModel("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "MIT")
 _ZR1 = HubModel("Zyphra/ZR1-1.5B")
 
-WEIGHTS: dict[str, Weights] = {item.name: item for item in (_QWEN_1_5B, _QWEN_0_5B, _SMOLLM2_135M)}
+_ALL = (_QWEN_1_5B, _QWEN_0_5B, _SMOLLM2_135M, _POCKET_BASE, _POCKET_SMALL)
+WEIGHTS: dict[str, Weights] = {item.name: item for item in _ALL}
 HUB_MODELS: dict[str, HubModel] = {item.name: item for item in (_QWQ, _SKYWORK, _R1_70B, _R1_1_5B, _ZR1)}
 EMBEDDED_PAIR = "qwen-coder"
+POCKET_PAIR = "pocket"
+
+# How the lab's models were trained: no instruction after the problem, the judge's question in the chain.
+# One thread each: for models this small a second one costs more than it brings.
+_POCKET_SETTINGS: dict[str, Any] = {
+    "reasoning.instruction": "",
+    "reasoning.judge_prompt": "inline",
+    "reasoning.judge_method": "expected",
+    "reasoning.threshold": 5.0,
+    "reasoning.max_step_tokens": 32,
+    "reasoning.token_budget": 512,
+    "reasoning.answer_tokens": 32,
+    "base.context": 1024,
+    "small.context": 1024,
+    "base.threads": 1,
+    "small.threads": 1,
+}
 
 _PAPER = "Pair of the SpecReason paper (arXiv 2504.07891); needs a GPU server."
 PAIRS: dict[str, Pair] = {
     item.name: item
     for item in (
         Pair(EMBEDDED_PAIR, _QWEN_1_5B, _QWEN_0_5B, "Runs on any machine; shows the plumbing, not the gain."),
+        Pair(
+            POCKET_PAIR,
+            _POCKET_BASE,
+            _POCKET_SMALL,
+            "Comes with specreason: the whole method on two cores, on the lab's own problems only.",
+            _POCKET_SETTINGS,
+        ),
         Pair("qwq-r1", _QWQ, _R1_1_5B, _PAPER),
         Pair("qwq-zr1", _QWQ, _ZR1, _PAPER),
         Pair("skywork-r1", _SKYWORK, _R1_1_5B, _PAPER),
