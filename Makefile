@@ -10,8 +10,8 @@ ROUNDS ?= 2
 PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-concurrency \
-  bench-decode bench-eval \
+.PHONY: demo demo-language test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-concurrency \
+  bench-decode bench-eval bench-pocket \
   lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
@@ -30,12 +30,16 @@ $(READY): requirements.lock pyproject.toml
 models: $(READY) ## the weights that demo and tests use
 	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
-demo: $(READY)   ## set-up, then one word problem on the embedded pair
+demo: $(READY)   ## set-up, then 30 problems on the pocket pair, which comes with the project
+	@$(BIN)/specreason lab demo --problems 30
+	@echo
+	@echo 'Go on:  $(BIN)/specreason lab new-problem | $(BIN)/specreason solve --pair pocket'
+	@echo '        make demo-language   (a word problem on two language models; fetches 1.6 GB)'
+	@echo '        $(BIN)/specreason solve --help | doctor | config --explain;  docs/quickstart.md'
+
+demo-language: $(READY) ## one word problem in plain language on the Qwen pair (fetches 1.6 GB)
 	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct
 	@$(BIN)/specreason solve --file examples/word_problem.txt --temperature 0
-	@echo
-	@echo 'Go on:  $(BIN)/specreason solve "your problem"   (with SPECREASON_CACHE=$(SPECREASON_CACHE))'
-	@echo '        $(BIN)/specreason solve --help | doctor | config --explain;  docs/quickstart.md'
 
 test: models     ## set-up, then lint, types, import contracts and all tests
 	@$(BIN)/python -m pytest
@@ -66,6 +70,9 @@ bench-concurrency: $(READY) ## 1 to 32 problems at once on the emulated pair (RO
 
 bench-decode: models ## token-level speculation underneath: seconds a token on this machine
 	@$(BIN)/python -m benchmarks.decode
+
+bench-pocket: $(READY) ## the method on the pocket pair: accuracy, speed-up, judge, regime (N= problems)
+	@$(BIN)/python -m benchmarks.pocket --problems $(N)
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)

@@ -1,16 +1,21 @@
-"""`specreason lab`: problems, training and export of the pocket pair."""
+"""`specreason lab`: the pocket pair's problems, demonstration, training and export."""
 
+import asyncio
 import importlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 
 from specreason.errors import ConfigError
+from specreason_lab.demo import demo as run_demo
 from specreason_lab.problems import Split, problems, reply
 
-app = typer.Typer(help="Make problems for the pocket pair, train it, export it.", no_args_is_help=True)
+app = typer.Typer(
+    help="The pocket pair: its problems, a demonstration, training, export.", no_args_is_help=True
+)
 Folder = Annotated[Path, typer.Option(help="Where checkpoints and logs live; what is there is gone on with.")]
 Model = Annotated[Literal["small", "base"], typer.Argument(help="Which model of the pair.")]
 
@@ -58,6 +63,23 @@ def export(
 ) -> None:
     """Write a trained model as a GGUF file (llama.cpp) and as a folder for transformers and vLLM."""
     _needs_extra("specreason_lab.plans").export(model, folder, to, typer.echo)
+
+
+@app.command()
+def unpack(
+    model: Model,
+    to: Annotated[Path, typer.Option(help="Where the hub folder goes.")] = Path("lab/export"),
+) -> None:
+    """Write a shipped model as a folder for transformers and vLLM; prints its path."""
+    typer.echo(_needs_extra("specreason_lab.plans").unpack(model, to))
+
+
+@app.command()
+def demo(
+    count: Annotated[int, typer.Option("--problems", help="How many held-out problems.", min=1)] = 30,
+) -> None:
+    """Show the shipped pair at work: base, small and specreason side by side, and one chain in colour."""
+    asyncio.run(run_demo(count, Console()))
 
 
 def _needs_extra(module: str) -> Any:

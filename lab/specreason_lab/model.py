@@ -201,3 +201,40 @@ def deepened(model: Llama, layers: int) -> Llama:
         if place not in places:
             silence(block)
     return deep
+
+
+@torch.no_grad()
+def widened(model: Llama, shape: Shape) -> Llama:
+    """The same function in a wider model of as many layers (Net2Net, Chen et al. 2015, arXiv 1511.05641).
+
+    The old model is a corner of each matrix. What is new writes nothing yet, and reads whatever it likes: so
+    it can be trained. `shape.layers` must be that of `model`.
+    """
+    wide, old = Llama(shape), model.shape
+    width, narrow = shape.width, old.width
+
+    def fill(new: Tensor, had: Tensor, *, silent: bool) -> None:
+        rows, columns = had.shape
+        new[:rows, columns:] = 0.0
+        if silent:
+            new[rows:] = 0.0
+        new[:rows, :columns] = had
+
+    fill(wide.embed.weight, model.embed.weight, silent=True)
+    wide.head.weight[:, :narrow] = model.head.weight
+    for block, small in zip(wide.blocks, model.blocks, strict=True):
+        for part in ("q", "k", "v", "out"):
+            fill(
+                getattr(block.attention, part).weight,
+                getattr(small.attention, part).weight,
+                silent=part == "out",
+            )
+        for part in ("gate", "up", "down"):
+            fill(getattr(block, part).weight, getattr(small, part).weight, silent=part == "down")
+    norms = [(wide.norm, model.norm)]
+    for block, small in zip(wide.blocks, model.blocks, strict=True):
+        norms += [(block.attention_norm, small.attention_norm), (block.feed_norm, small.feed_norm)]
+    for norm, small in norms:  # the mean square is now taken over dimensions that are still zero
+        norm.weight[:] = (narrow / width) ** 0.5
+        norm.weight[:narrow] *= small.weight
+    return wide

@@ -21,10 +21,11 @@ PLANS = {
     "small": Plan(
         "small",
         Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY),
-        tokens=10_000_000,
+        tokens=14_000_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
+        curriculum=0.9,
     ),
     "base": Plan(
         "base",
@@ -43,17 +44,15 @@ PLANS = {
 
 
 def run(which: str, folder: Path, tell: Callable[[str], object] = print) -> Llama:
-    """Train one model in `folder`, or go on with it. The base model needs the small one's steps."""
+    """Train one model in `folder`, or go on with it. The base model grows out of the small one."""
     tokenizer = make_tokenizer(folder / "tokenizer.json", VOCABULARY)
-    plan, samples = PLANS[which], None
-    if plan.judge is not None:
-        train(plan, folder / which, tokenizer, stop_at=plan.judge)
-        path = folder / "samples.jsonl"
-        small = train(PLANS["small"], folder / "small", tokenizer)
-        tell("sampling the small model's steps")
-        write_samples(small, tokenizer, path, SAMPLED_PROBLEMS)
-        samples = read_samples(path)
-    return train(plan, folder / which, tokenizer, samples)
+    if which == "small":
+        return train(PLANS[which], folder / which, tokenizer)
+    small = train(PLANS["small"], folder / "small", tokenizer)
+    path = folder / "samples.jsonl"
+    tell("sampling the small model's steps")
+    write_samples(small, tokenizer, path, SAMPLED_PROBLEMS)
+    return train(PLANS[which], folder / which, tokenizer, read_samples(path), start=small)
 
 
 def export(which: str, folder: Path, to: Path, tell: Callable[[str], object] = print) -> Path:

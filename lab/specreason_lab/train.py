@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from specreason_lab.batches import Batch, Candidates, Maker
 from specreason_lab.measure import accuracy, area, result_accuracy, verdicts
-from specreason_lab.model import Llama, Shape, deepened
+from specreason_lab.model import Llama, Shape, deepened, widened
 from specreason_lab.muon import Muon
 from specreason_lab.problems import LENGTHS, problems
 from specreason_lab.tokenizer import encode
@@ -77,16 +77,20 @@ def train(
     tokenizer: Tokenizer,
     samples: Candidates | None = None,
     *,
+    start: Llama | None = None,
     stop_at: float = 1.0,
     save_every: float = 120.0,
     measure_every: float = 300.0,
     measures: bool = True,
 ) -> Llama:
-    """Train up to the fraction `stop_at` of the plan's tokens, from the checkpoint in `folder` if any."""
+    """Train up to the fraction `stop_at` of the plan's tokens, from the checkpoint in `folder` if any.
+
+    `start`: a narrower model that already reasons, out of which this one grows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(asdict(plan), indent=1))
     checkpoint, log = folder / "checkpoint.pt", folder / "log.jsonl"
-    state = restored(plan, checkpoint) if checkpoint.exists() else fresh(plan)
+    state = restored(plan, checkpoint) if checkpoint.exists() else fresh(plan, start)
     saved = measured = time.monotonic()
     while (done := state.tokens / plan.tokens) < stop_at:
         if plan.shallow and done >= plan.deepen and len(state.model.blocks) < plan.shape.layers:
@@ -204,12 +208,15 @@ def optimizers(plan: Plan, model: Llama) -> tuple[torch.optim.Optimizer, ...]:
     return made
 
 
-def fresh(plan: Plan) -> State:
+def fresh(plan: Plan, start: Llama | None = None) -> State:
     """The start of a run."""
     torch.manual_seed(plan.seed)
-    shape = Shape(**asdict(plan.shape) | {"layers": plan.shallow or plan.shape.layers})
-    model = Llama(shape)
-    return State(model, optimizers(plan, model))
+    layers = plan.shallow or plan.shape.layers
+    if start is None:
+        model = Llama(replace(plan.shape, layers=layers))
+        return State(model, optimizers(plan, model))
+    model = deepened(widened(start, replace(plan.shape, layers=start.shape.layers)), layers)
+    return State(model, optimizers(plan, model), reach=LENGTHS[1])
 
 
 def restored(plan: Plan, path: Path) -> State:

@@ -1,0 +1,84 @@
+"""The pocket pair at work: a live table of the schemes side by side, then one chain in colour."""
+
+import os
+import time
+from contextlib import aclosing
+from itertools import islice
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason.cli.display import StepDisplay
+from specreason.models.catalogue import POCKET_PAIR
+from specreason_lab import figures
+from specreason_lab.problems import Problem, problems
+from specreason_lab.side_by_side import Solved, side_by_side
+
+SEED = 3  # not the benchmarks' problems
+SCHEMES = ("base", "small", "specreason")
+
+
+async def demo(count: int, console: Console) -> None:
+    """Solve `count` held-out problems by base, small and specreason in turn, and show one of them whole."""
+    sample = list(islice(problems(SEED, "test"), count))
+    sampling = SamplingSettings(seed=1)
+    console.print(f"{count} problems that neither model has met, under each scheme in turn. One of them:\n")
+    console.print(sample[0].text, style="dim", markup=False)
+    began = time.perf_counter()
+    async with SpecReason(Settings(pair=POCKET_PAIR)) as pair:
+        schemes = [(name, ReasoningSettings.model_validate({"scheme": name})) for name in SCHEMES]
+        rows: list[Solved] = []
+        with Live(table(rows), console=console, refresh_per_second=4) as live:
+            async with aclosing(side_by_side(pair, sample, schemes, sampling)) as runs:
+                async for row in runs:
+                    rows.append(row)
+                    live.update(table(rows))
+        took = time.perf_counter() - began
+        threshold = pair.settings.reasoning.threshold
+        console.print(
+            f"{took:.0f} s in all, on {os.cpu_count()} cores. A step scored {threshold:g} or more stands."
+        )
+        console.print("Here is how one chain comes about:")
+        await shown(pair, _telling(rows, sample), sampling, console)
+
+
+async def shown(pair: SpecReason, problem: Problem, sampling: SamplingSettings, console: Console) -> None:
+    """One problem, step by step."""
+    console.print(f"\n{problem.text}\n", style="bold", markup=False, highlight=False)
+    display = StepDisplay(console, pair.settings.reasoning)
+    async with aclosing(pair.stream(problem.text, sampling=sampling)) as events:
+        async for event in events:
+            display.show(event)
+    console.print(f"\nright answer: {problem.answer}", style="bold green")
+
+
+def _telling(rows: list[Solved], sample: list[Problem]) -> Problem:
+    """A problem that specreason solves with a draft rejected on the way, or the first."""
+    for row in rows:
+        if row.label == "specreason" and row.right and row.result.accepted < row.result.drafts:
+            return sample[row.problem]
+    return sample[0]
+
+
+def table(rows: list[Solved]) -> Table:
+    """What is known so far. Speed-up: over base on the problems that both have done."""
+    made = Table("scheme", "done", "right", "seconds", "speed-up", "accepted", title_justify="left")
+    by = {name: {row.problem: row for row in rows if row.label == name} for name in SCHEMES}
+    for name, mine in by.items():
+        if not mine:
+            made.add_row(name, "0", "", "", "", "")
+            continue
+        both = sorted(mine.keys() & by["base"].keys())
+        faster = figures.speedup([by["base"][n] for n in both], [mine[n] for n in both]) if both else None
+        accepted = figures.acceptance(list(mine.values()))
+        made.add_row(
+            name,
+            str(len(mine)),
+            f"{figures.accuracy(list(mine.values())):.0%}",
+            f"{sum(row.seconds for row in mine.values()):.1f}",
+            "" if faster is None else f"{faster:.2f}",
+            "" if name != "specreason" or accepted is None else f"{accepted:.0%}",
+        )
+    return made
