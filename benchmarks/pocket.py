@@ -1,8 +1,7 @@
 """The method's gain on the pocket pair: accuracy, speed-up, acceptance, the judge's quality, the regime.
 
-    python -m benchmarks.pocket --pair NAME --problems 100
+    python -m benchmarks.pocket --problems 100
 
-Needs a pair that was trained on the lab's problems; none ships yet (lab/README.md).
 Problems are the first N of the held-out split. All schemes and thresholds are interleaved problem by
 problem, so that a drifting machine hits all alike. The machine's regime is measured in the same run.
 """
@@ -21,6 +20,7 @@ from specreason_lab.side_by_side import Judged, Solved, side_by_side
 
 from benchmarks.core import processor
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason.models.catalogue import POCKET_PAIR
 
 SEED = 2
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--split", choices=["test", "hard"], default="test")
-    parser.add_argument("--pair", required=True)
+    parser.add_argument("--pair", default=POCKET_PAIR, help="one that was trained on the lab's problems")
     parser.add_argument("--thresholds", default="", help="for example 1,3,5,7,9; the pair's own if empty")
     parser.add_argument("--temperature", type=float, default=0.6)
     arguments = parser.parse_args()

@@ -119,12 +119,14 @@ def chain(tokenizer: Tokenizer, prompt: str, problem: Problem) -> _Row:
     written = list(encode(tokenizer, "".join(problem.steps) + reply(problem.answer) + TURN_END))
     ids = asked + written
     targets = [-100] * (len(asked) - 1) + written + [-100]
+    blank, equals = (encode(tokenizer, text)[0] for text in ("\n\n", " ="))
     looked_up = [False] * len(ids)
-    names = _names(tokenizer, problem)
-    numbers = _numbers(tokenizer)
-    result = encode(tokenizer, " =>")[0]  # what follows it is not looked up
+    copying = False  # from a step's equals sign to where its results begin
     for at in range(len(asked), len(ids) - 1):
-        looked_up[at] = ids[at] in names and ids[at + 1] in numbers and ids[at - 1] != result
+        copying = ids[at] == equals or (
+            copying and ids[at] != blank and ids[at + 1] not in _results(tokenizer)
+        )
+        looked_up[at] = copying
     return _row(ids, targets, looked_up)
 
 
@@ -136,12 +138,12 @@ def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
     ids: list[int] = []
     targets: list[int] = []
     verdicts: list[tuple[int, bool]] = []
-    arrow = encode(tokenizer, " =>")[0]
     for _ in range(_LOOSE):
         written, right = (encode(tokenizer, text) for text in loose_step(rng))
         slip = _slip(written, right)
         verdicts += [(len(ids) + p + 1, p < slip) for p in _judged_places(written, slip)]
-        results = range(written.index(arrow), len(written) - 1)
+        formula = next(p for p, token in enumerate(written) if token in _results(tokenizer))
+        results = range(formula, len(written) - 1)
         targets += [right[p + 1] if p in results and p < slip else -100 for p in range(len(written))]
         ids += written
     return _judged(tokenizer, ids, targets, verdicts)
@@ -191,12 +193,12 @@ def _slip(written: Sequence[int], expected: Sequence[int]) -> int:
 
 
 def _judged_places(ids: Sequence[int], slip: int) -> set[int]:
-    """Both sides of the first slip, and all places from the last calculation's result to the end.
+    """Both sides of the first slip, some places after it, and the step's end.
 
-    A verdict far from the result is learned slowly, place by place; so a step ends with its result.
+    A verdict far from the slip is learned slowly, place by place.
     """
     tail = range(max(0, len(ids) - _TAIL), len(ids))
-    return ({slip - 1, slip} & set(range(len(ids)))) | set(tail)
+    return ({slip - 1, slip, slip + 2, slip + 4} & set(range(len(ids)))) | set(tail)
 
 
 def _judged(
@@ -233,14 +235,10 @@ def _row(ids: list[int], targets: list[int], looked_up: list[bool]) -> _Row:
     )
 
 
-def _names(tokenizer: Tokenizer, problem: Problem) -> frozenset[int]:
-    names = (*problem.given, *(quantity.name for quantity in problem.quantities))
-    return frozenset(encode(tokenizer, f" {name}")[0] for name in names)
-
-
 @cache
-def _numbers(tokenizer: Tokenizer) -> frozenset[int]:
-    return frozenset(encode(tokenizer, f" {number}")[0] for number in range(100))
+def _results(tokenizer: Tokenizer) -> frozenset[int]:
+    """The tokens that end a formula: after them its results are stated."""
+    return frozenset(encode(tokenizer, mark)[0] for mark in (" =>", " and"))
 
 
 def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem) -> list[int]:

@@ -31,10 +31,9 @@ def accuracy(
 
 @torch.inference_mode()
 def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem]) -> dict[str, float]:
-    """By operation: share of the results that are right when all before them is given; and of used values."""
+    """By operation: steps whose results are right when all before is given; `used`: those set up right."""
     hits: dict[str, list[bool]] = defaultdict(list)
-    numbers = {encode(tokenizer, f" {number}")[0] for number in range(100)}
-    arrow = encode(tokenizer, " =>")[0]
+    results = {encode(tokenizer, mark)[0] for mark in (" =>", " and")}
     model.eval()
     for problem in sample:
         prompt = opened(problem.text)
@@ -43,10 +42,10 @@ def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem
         ids = row.ids[0].tolist()
         ends = step_ends(tokenizer, prompt, problem)
         for quantity, start, end in zip(problem.quantities, ends, ends[1:], strict=False):
-            at = [place for place in range(start + 1, end) if ids[place] in numbers]
-            half = ids.index(arrow, start)
-            hits["used"] += [int(best[place - 1]) == ids[place] for place in at if place < half]
-            hits[quantity.op].append(all(int(best[p - 1]) == ids[p] for p in at if p > half))
+            right = [int(best[place - 1]) == ids[place] for place in range(start, end)]
+            formula = next(place for place in range(start, end) if ids[place] in results) - start
+            hits["used"].append(all(right[:formula]))
+            hits[quantity.op].append(all(right[formula:]))
     return {name: round(sum(told) / len(told), 3) for name, told in sorted(hits.items())}
 
 

@@ -45,7 +45,7 @@ class Muon(torch.optim.Optimizer):
                     matrix.add_(update, alpha=-group["lr"] * scale)
 
 
-def orthogonal(x: Tensor, dtype: torch.dtype = torch.float32, rounds: int = 3) -> Tensor:
+def orthogonal(x: Tensor, dtype: torch.dtype = torch.float32, rounds: int = 5) -> Tensor:
     """Matrices [n, rows, columns] with the same singular vectors, values near one (Newton-Schulz)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = x.shape[-2] <= x.shape[-1]

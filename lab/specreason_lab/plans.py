@@ -12,7 +12,7 @@ from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
 from specreason_lab.train import Plan, train, trained
 
-VOCABULARY = 704
+VOCABULARY = 1000  # all merges that the texts of the lab have to offer, and marks
 SAMPLED_PROBLEMS = 6_000
 NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
 

@@ -4,7 +4,7 @@ A problem is a list of named quantities, each computed from earlier ones; what d
 how the problem is told. The solution is one step a quantity, written so that a small model can look things
 up: a step repeats the definition with the value beside each name, and ends with the new name and its value.
 
-    3) c = a 12 + b 7 => c 19
+    3) Now we find c = b 12 +7 and so c 19
 """
 
 import hashlib
@@ -108,8 +108,9 @@ def written(
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
     stage = ""
     if quantity.op == "mixed":
-        stage = f"{_product(*numbers[:2]) if product is None else product} => "
-    return f"{index + 1}) {quantity.name} = {formula} => {stage}{quantity.name} {value}{end}"
+        stage = f" => {_product(*numbers[:2]) if product is None else product}"
+    found = f"Now we find {quantity.name} = {formula}{stage}"
+    return f"{index + 1}) {found} and so {quantity.name} {value}{end}"
 
 
 def _missed(rng: random.Random, op: str, numbers: Sequence[int]) -> tuple[int, int | None]:
@@ -155,18 +156,19 @@ def _double(a: int) -> int:
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "add": Operation(_sum, "{} + {}", 6, "{0} and {1} together"),
-    "subtract": Operation(_difference, "{} - {}", 6),
+    "add": Operation(_sum, "{} +{}", 6, "{1} more than {0}"),
+    "subtract": Operation(_difference, "{} -{}", 6, "{1} fewer than {0}"),
     "half": Operation(_half, "half {}", 2, "half as many as {0}"),
     "digits": Operation(_digit_sum, "digits {}", 2),
-    "double": Operation(_double, "2 * {}", 2, "twice as many as {0}"),
+    "double": Operation(_double, "double {}", 2, "twice as many as {0}"),
     # The hard ones: a large table, and a sum on top of it. A tiny model has no room for them.
-    "times": Operation(_product, "{} * {}", 4, "{1} times as many as {0}"),
-    "mixed": Operation(_product, "{} * {} + {}", 3),
+    "times": Operation(_product, "{} *{}", 4, "{1} times as many as {0}"),
+    "mixed": Operation(_product, "{} *{} +{}", 3),
 }
 HARD = ("times", "mixed")  # their second operand is a number out of FACTORS
-FACTORS = (2, 20)
-_STATED = re.compile(r"=> (\w+) (\d+)(?!\S)")
+FACTORS = (2, 40)
+_WEIGHTS = [operation.weight for operation in OPERATIONS.values()]
+_STATED = re.compile(r"so (\w+) (\d+)(?!\S)")
 
 
 def _stated(step: str) -> tuple[str, int]:
@@ -217,35 +219,33 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def _chain(rng: random.Random, steps: int) -> Problem:
-    names = rng.sample(_LETTERS, rng.randint(3, 4) + steps)
-    known = names[: len(names) - steps]
-    given = {name: rng.randrange(MODULUS) for name in known}
-    quantities: list[Quantity] = []
-    for name in names[len(known) :]:
-        op = rng.choices(list(OPERATIONS), [operation.weight for operation in OPERATIONS.values()])[0]
-        quantities.append(Quantity(name, op, _operands(rng, op, known)))
-        known = [*known, name]
-    lines = ["Modulo 100, with " + ", ".join(f"{name} {value}" for name, value in given.items())]
+    names = rng.sample(_LETTERS, 1 + steps)
+    given = {names[0]: rng.randrange(MODULUS)}
+    quantities = tuple(_computed(rng, name, last) for last, name in itertools.pairwise(names))
+    lines = [f"Modulo 100, with {names[0]} {given[names[0]]}"]
     for number, quantity in enumerate(quantities, 1):
         lines.append(f"{number}) {quantity.name} = {OPERATIONS[quantity.op].told.format(*quantity.operands)}")
-    text = "\n".join(lines) + f"\nWhat is {quantities[-1].name}?"
-    return Problem("chain", text, given, tuple(quantities))
+    text = "\n".join(lines) + f"\nWhat is {names[-1]}?"
+    return Problem("chain", text, given, quantities)
 
 
-def _operands(rng: random.Random, op: str, known: Sequence[str]) -> tuple[str | int, ...]:
-    """The newest value is always used, so that every step is needed."""
-    count = OPERATIONS[op].told.count("{}") - (op in HARD)
-    operands: list[str | int] = [known[-1], *rng.sample(known[:-1], count - 1)]
-    rng.shuffle(operands)
+def _computed(rng: random.Random, name: str, last: str, ops: Sequence[str] | None = None) -> Quantity:
+    """A quantity that uses the one before it, so that every step is needed, and numbers of its own."""
+    op = rng.choice(ops) if ops else rng.choices(list(OPERATIONS), _WEIGHTS)[0]
+    numbers = [rng.randint(1, MODULUS - 1) for _ in range(OPERATIONS[op].told.count("{}") - 1)]
     if op in HARD:
-        operands.insert(1, rng.randint(*FACTORS))
-    return tuple(operands)
+        numbers[0] = rng.randint(*FACTORS)
+    return Quantity(name, op, (last, *numbers))
 
 
 # fmt: off
 _PEOPLE = [
     "Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "Jan", "Kim", "Leo",
     "Mia", "Nils", "Oda", "Pia", "Quin", "Rosa", "Sam", "Tom", "Uma", "Vera", "Will", "Yan",
+]
+COUNTS = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 ]
 # fmt: on
 _THINGS = ["apples", "books", "coins", "eggs", "marbles", "pears", "shells", "stamps"]
@@ -260,7 +260,7 @@ def _words(rng: random.Random, steps: int) -> Problem:
     quantities: list[Quantity] = []
     for number, name in enumerate(people[1:], 1):
         last = people[number - 1]
-        quantity, words = _relation(rng, name, last, values)
+        quantity, words = _relation(rng, name, last, values[last])
         values[name] = quantity.value(values)
         quantities.append(quantity)
         told.append(f"{number}) {name} has {words}.")
@@ -268,43 +268,40 @@ def _words(rng: random.Random, steps: int) -> Problem:
     return Problem("words", text, {people[0]: values[people[0]]}, tuple(quantities))
 
 
-def _relation(rng: random.Random, name: str, last: str, values: Mapping[str, int]) -> tuple[Quantity, str]:
-    """A relation to the last person (and perhaps an earlier one) that keeps the value within 1 to 99."""
+def _relation(rng: random.Random, name: str, last: str, value: int) -> tuple[Quantity, str]:
+    """A relation to the last person that keeps the value within 1 to 99, and how it is told."""
     while True:
-        kind = rng.choice(("more", "fewer", "half", "double", "add", "times"))
-        other = rng.choice(list(values))
-        n = rng.randint(2, 40)
-        if kind == "more" and values[last] + n < MODULUS:
-            return Quantity(name, "add", (last, n)), f"{n} more than {last}"
-        if kind == "fewer" and values[last] > n:
-            return Quantity(name, "subtract", (last, n)), f"{n} fewer than {last}"
-        if kind == "half" and values[last] % 2 == 0:
-            return Quantity(name, "half", (last,)), OPERATIONS["half"].words.format(last)
-        if kind == "double" and values[last] * 2 < MODULUS:
-            return Quantity(name, "double", (last,)), OPERATIONS["double"].words.format(last)
-        if kind == "add" and other != last and values[last] + values[other] < MODULUS:
-            return Quantity(name, "add", (last, other)), OPERATIONS["add"].words.format(last, other)
-        if kind == "times" and values[last] * n < MODULUS and n > 2:
-            return Quantity(name, "times", (last, n)), OPERATIONS["times"].words.format(last, n)
+        op = rng.choice(("add", "subtract", "half", "double", "times"))
+        n = rng.randrange(3, len(COUNTS))
+        fits = {
+            "add": value + n < MODULUS,
+            "subtract": value > n,
+            "half": value % 2 == 0,
+            "double": value * 2 < MODULUS,
+            "times": value * n < MODULUS,
+        }
+        if fits[op]:
+            operands = (last,) if op in {"half", "double"} else (last, n)
+            return Quantity(name, op, operands), OPERATIONS[op].words.format(last, COUNTS[n])
 
 
 def _sequence(rng: random.Random, steps: int) -> Problem:
     """A recurrence modulo 100: every step is a hard one, so these are short."""
     steps = min(steps, 6)
-    start, factor, addend = rng.randrange(MODULUS), rng.randint(2, 9), rng.randint(1, 99)
+    start, factor, addend = rng.randrange(MODULUS), rng.randint(2, 9), rng.randint(1, MODULUS - 1)
     names = list(_LETTERS[: steps + 1])
     quantities = tuple(
         Quantity(name, "mixed", (before, factor, addend)) for before, name in itertools.pairwise(names)
     )
     text = (
-        f"A sequence modulo 100 starts with a {start}. Each next term is {factor} times the one before "
-        f"plus {addend}. What is {names[-1]}?"
+        f"A sequence modulo 100 starts with a {start}. Each next term is the one before *{factor} +{addend}. "
+        f"What is {names[-1]}?"
     )
     return Problem("sequence", text, {"a": start}, quantities)
 
 
 def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
-    """A wrong step after `before`: wrong result, slip of the pen, wrong operand or operation.
+    """A wrong step after `before`: miscalculated, with a wrong value, or out of another line of the problem.
 
     It always states a value for the right name, so that the chain can go on from it.
     """
@@ -313,7 +310,7 @@ def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
     last = index == len(made.quantities) - 1
     right = written(quantity, index, values, quantity.value(values), last=last)
     while True:
-        kind = rng.choices(("calculation", "operand", "operation"), (8, 1, 1))[0]
+        kind = rng.choices(("calculation", "operand", "line"), (4, 1, 5))[0]
         if kind == "calculation":
             return miscalculated(rng, quantity, index, values, last=last)
         if kind == "operand":
@@ -321,10 +318,9 @@ def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
             other = values | {name: rng.choice([rng.randrange(MODULUS), *values.values()])}
             wrong = written(quantity, index, other, quantity.value(other), last=last)
         else:
-            arity = len(quantity.operands)
-            op = rng.choice([op for op, o in OPERATIONS.items() if o.told.count("{}") == arity])
-            other_way = Quantity(quantity.name, op, quantity.operands)
-            wrong = written(other_way, index, values, other_way.value(values), last=last)
+            line = rng.choice(made.quantities)
+            misread = Quantity(quantity.name, line.op, (quantity.operands[0], *line.operands[1:]))
+            wrong = written(misread, index, values, misread.value(values), last=last)
         if wrong != right:
             return wrong
 
@@ -339,9 +335,9 @@ def miscalculated(
 
 def loose_step(rng: random.Random) -> tuple[str, str]:
     """A step without a problem, as it stands, and as it should be; half are miscalculated, most are hard."""
-    op = rng.choice((*HARD, *HARD, *OPERATIONS))
-    name, *known = rng.sample(_LETTERS, 4)
-    values = {operand: rng.randrange(MODULUS) for operand in known}
-    quantity, index = Quantity(name, op, _operands(rng, op, known)), rng.randrange(LENGTHS[1])
+    name, last = rng.sample(_LETTERS, 2)
+    values = {last: rng.randrange(MODULUS)}
+    quantity = _computed(rng, name, last, (*HARD, *HARD, *OPERATIONS))
+    index = rng.randrange(LENGTHS[1])
     right = written(quantity, index, values, quantity.value(values))
     return (miscalculated(rng, quantity, index, values) if rng.random() < 0.5 else right), right

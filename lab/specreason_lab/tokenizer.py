@@ -1,8 +1,8 @@
 """The pocket pair's tokenizer and chat format.
 
-Byte-level BPE in the pre-tokenization of GPT-2, so that llama.cpp, vLLM and transformers all read it. A
-number up to 99 is one token: a value is then one look-up. So are a blank line, and the judge's whole
-question, which is then as cheap to ask as a question can be.
+Byte-level BPE in the pre-tokenization of GPT-2, so that llama.cpp, vLLM and transformers all read it. What is
+looked up as a whole is one token: a number up to 99, an operator with its number (` +17`), a step's label
+(`3)`), which finds its line in the problem. So is the judge's question, as cheap to ask as one can be.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,13 +11,25 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import Problem, problems, reply
+from specreason_lab.problems import FACTORS, HARD_LENGTHS, MODULUS, Problem, problems, reply
 
 END, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 BLANK_LINE = "\n\n"
 CONTROL = (END, TURN, TURN_END)
-MARKS = (THINK_OPEN, THINK_CLOSE, BLANK_LINE, INLINE_JUDGE)  # tokens that are also plain text
+LABELS = tuple(f"{number})" for number in range(1, HARD_LENGTHS[1] + 1))
+WITH_NUMBER = tuple(
+    [f" {sign}{number}" for sign in "+-" for number in range(1, MODULUS)]
+    + [f" *{factor}" for factor in range(2, FACTORS[1] + 1)]
+)
+MARKS = (
+    THINK_OPEN,
+    THINK_CLOSE,
+    BLANK_LINE,
+    INLINE_JUDGE,
+    *LABELS,
+    *WITH_NUMBER,
+)  # tokens that are also plain text
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
