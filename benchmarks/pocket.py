@@ -19,8 +19,9 @@ from specreason_lab.problems import Split, problems
 from specreason_lab.side_by_side import Judged, Solved, side_by_side
 
 from benchmarks.core import processor
-from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason import ReasoningSettings, Settings
 from specreason.models.catalogue import POCKET_PAIR
+from specreason.models.pair_settings import resolve
 
 SEED = 2
 
@@ -41,24 +42,21 @@ def main() -> None:
 async def run(arguments: argparse.Namespace) -> tuple[list[Solved], float]:
     """All runs, and the threshold that the pair uses if nobody sets one."""
     split: Split = arguments.split
-    sampling = SamplingSettings(temperature=arguments.temperature, seed=1)
+    settings = resolve(Settings(pair=arguments.pair))
+    own = settings.reasoning.threshold
+    schemes = {
+        name: ReasoningSettings.model_validate({"scheme": name}) for name in ("base", "small", "specreason")
+    }
+    for text in filter(None, arguments.thresholds.split(",")):
+        if float(text) != own:
+            schemes[f"specreason >= {float(text):g}"] = ReasoningSettings(threshold=float(text))
     rows: list[Solved] = []
-    async with SpecReason(Settings(pair=arguments.pair)) as pair:
-        own = pair.settings.reasoning.threshold
-        schemes = [
-            (name, ReasoningSettings.model_validate({"scheme": name}))
-            for name in ("base", "small", "specreason")
-        ]
-        for text in filter(None, arguments.thresholds.split(",")):
-            if float(text) != own:
-                reasoning = ReasoningSettings.model_validate({"threshold": float(text)})
-                schemes.append((f"specreason >= {float(text):g}", reasoning))
-        sample = list(islice(problems(SEED, split), arguments.problems))
-        async with aclosing(side_by_side(pair, sample, schemes, sampling)) as runs:
-            async for row in runs:
-                rows.append(row)
-                if row.problem % 25 == 24 and len(rows) % len(schemes) == 0:
-                    print(f"{row.problem + 1} problems ...", flush=True)
+    sample = islice(problems(SEED, split), arguments.problems)
+    async with aclosing(side_by_side(sample, schemes, settings, arguments.temperature)) as runs:
+        async for row in runs:
+            rows.append(row)
+            if row.problem % 25 == 24 and len(rows) % len(schemes) == 0:
+                print(f"{row.problem + 1} problems ...", flush=True)
     return rows, own
 
 

@@ -27,18 +27,18 @@ async def demo(count: int, console: Console) -> None:
     console.print(f"{count} problems that neither model has met, under each scheme in turn. One of them:\n")
     console.print(sample[0].text, style="dim", markup=False)
     began = time.perf_counter()
-    async with SpecReason(Settings(pair=POCKET_PAIR)) as pair:
-        schemes = [(name, ReasoningSettings.model_validate({"scheme": name})) for name in SCHEMES]
-        rows: list[Solved] = []
-        with Live(table(rows), console=console, refresh_per_second=4) as live:
-            async with aclosing(side_by_side(pair, sample, schemes, sampling)) as runs:
-                async for row in runs:
-                    rows.append(row)
-                    live.update(table(rows))
-        took = time.perf_counter() - began
-        threshold = pair.settings.reasoning.threshold
+    settings = Settings(pair=POCKET_PAIR)
+    schemes = {name: ReasoningSettings.model_validate({"scheme": name}) for name in SCHEMES}
+    rows: list[Solved] = []
+    with Live(table(rows), console=console, refresh_per_second=4) as live:
+        async with aclosing(side_by_side(sample, schemes, settings, sampling.temperature)) as runs:
+            async for row in runs:
+                rows.append(row)
+                live.update(table(rows))
+    async with SpecReason(settings) as pair:
+        took, threshold = time.perf_counter() - began, pair.settings.reasoning.threshold
         console.print(
-            f"{took:.0f} s in all, on {os.cpu_count()} cores. A step scored {threshold:g} or more stands."
+            f"{took:.0f} s on {os.cpu_count()} cores. A draft that is scored {threshold:g} or more stands."
         )
         console.print("Here is how one chain comes about:")
         await shown(pair, _telling(rows, sample), sampling, console)

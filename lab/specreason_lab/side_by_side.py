@@ -1,11 +1,11 @@
 """The pocket pair on problems whose every step can be checked: schemes side by side, interleaved."""
 
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
-from specreason import ReasoningSettings, Result, SamplingSettings, SpecReason
+from specreason import ReasoningSettings, Result, SamplingSettings, Settings, SpecReason
 from specreason.reasoning.events import StepAccepted, StepDrafted, StepScored
 from specreason.reasoning.result import Tally
 from specreason_lab.problems import THINK_CLOSE, Problem, stated_answer
@@ -63,13 +63,23 @@ async def solved(
 
 
 async def side_by_side(
-    pair: SpecReason,
     sample: Iterable[Problem],
-    schemes: Sequence[tuple[str, ReasoningSettings]],
-    sampling: SamplingSettings,
+    schemes: Mapping[str, ReasoningSettings],
+    settings: Settings,
+    temperature: float,
 ) -> AsyncGenerator[Solved, None]:
-    """Every problem under every scheme, in an order that turns from problem to problem."""
-    for number, problem in enumerate(sample):
-        for k in range(len(schemes)):
-            label, reasoning = schemes[(number + k) % len(schemes)]
-            yield await solved(pair, problem, reasoning, sampling, number=number, label=label)
+    """Every problem under every scheme, in an order that turns from problem to problem.
+
+    Each scheme has engines of its own, all set alike: on shared ones it would find in the cache the chain
+    that the scheme before it wrote for the same problem, and need not read what it judges.
+    """
+    sampling = SamplingSettings(temperature=temperature, seed=1)
+    labels = list(schemes)
+    async with AsyncExitStack() as stack:
+        pairs = {label: await stack.enter_async_context(SpecReason(settings)) for label in labels}
+        for number, problem in enumerate(sample):
+            turn = number % len(labels)
+            for label in labels[turn:] + labels[:turn]:
+                yield await solved(
+                    pairs[label], problem, schemes[label], sampling, number=number, label=label
+                )
