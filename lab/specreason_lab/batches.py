@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import Problem, corrupted, loose_step, problems, reply
+from specreason_lab.problems import GOING_ON, Problem, corrupted, loose_step, problems, reply
 from specreason_lab.tokenizer import TURN_END, encode, opened
 
 CHAIN = 0
@@ -139,7 +139,7 @@ def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
     targets: list[int] = []
     verdicts: list[tuple[int, bool]] = []
     for _ in range(_LOOSE):
-        written, right = (encode(tokenizer, text) for text in loose_step(rng))
+        written, right = (encode(tokenizer, text.removeprefix(f"{GOING_ON}\n")) for text in loose_step(rng))
         slip = _slip(written, right)
         verdicts += [(len(ids) + p + 1, p < slip) for p in _judged_places(written, slip)]
         formula = next(p for p, token in enumerate(written) if token in _results(tokenizer))
@@ -238,7 +238,7 @@ def _row(ids: list[int], targets: list[int], looked_up: list[bool]) -> _Row:
 @cache
 def _results(tokenizer: Tokenizer) -> frozenset[int]:
     """The tokens that end a formula: after them its results are stated."""
-    return frozenset(encode(tokenizer, mark)[0] for mark in (" =>", " and"))
+    return frozenset(encode(tokenizer, mark)[0] for mark in (" =>", " gives"))
 
 
 def step_ends(tokenizer: Tokenizer, prompt: str, problem: Problem) -> list[int]:

@@ -33,7 +33,7 @@ def accuracy(
 def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem]) -> dict[str, float]:
     """By operation: steps whose results are right when all before is given; `used`: those set up right."""
     hits: dict[str, list[bool]] = defaultdict(list)
-    results = {encode(tokenizer, mark)[0] for mark in (" =>", " and")}
+    results = {encode(tokenizer, mark)[0] for mark in (" =>", " gives")}
     model.eval()
     for problem in sample:
         prompt = opened(problem.text)

@@ -2,9 +2,12 @@
 
 A problem is a list of named quantities, each computed from earlier ones; what differs between families is
 how the problem is told. The solution is one step a quantity, written so that a small model can look things
-up: a step repeats the definition with the value beside each name, and ends with the new name and its value.
+up: a step repeats the definition, looks its value up, and ends with the new name and its value.
 
-    3) Now we find c = b 12 +7 and so c 19
+    Let us go on with the next line of the problem:
+    3) c = b +7 with b 12 gives c 19
+
+The first line says nothing: large models spend words too, and scoring pays where a step has some length.
 """
 
 import hashlib
@@ -23,6 +26,7 @@ MODULUS = 100
 LENGTHS = (3, 12)  # steps of a problem
 HARD_LENGTHS = (13, 20)  # out of distribution: longer than anything in training
 THINK_CLOSE = "</think>"
+GOING_ON = "Let us go on with the next line of the problem:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +106,14 @@ def written(
 
     A product with a sum on top goes in two stages; `product` is the first one's result, if it is wrong.
     """
-    numbers = quantity.numbers(values)
-    named = [f"{o} {values[o]}" if isinstance(o, str) else o for o in quantity.operands]
-    formula = OPERATIONS[quantity.op].told.format(*named)
+    formula = OPERATIONS[quantity.op].told.format(*quantity.operands)
+    name = next(operand for operand in quantity.operands if isinstance(operand, str))
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
     stage = ""
     if quantity.op == "mixed":
-        stage = f" => {_product(*numbers[:2]) if product is None else product}"
-    found = f"Now we find {quantity.name} = {formula}{stage}"
-    return f"{index + 1}) {found} and so {quantity.name} {value}{end}"
+        stage = f" => {_product(*quantity.numbers(values)[:2]) if product is None else product}"
+    found = f"{quantity.name} = {formula} with {name} {values[name]}{stage}"
+    return f"{GOING_ON}\n{index + 1}) {found} gives {quantity.name} {value}{end}"
 
 
 def _missed(rng: random.Random, op: str, numbers: Sequence[int]) -> tuple[int, int | None]:
@@ -168,7 +171,7 @@ OPERATIONS: Mapping[str, Operation] = {
 HARD = ("times", "mixed")  # their second operand is a number out of FACTORS
 FACTORS = (2, 40)
 _WEIGHTS = [operation.weight for operation in OPERATIONS.values()]
-_STATED = re.compile(r"so (\w+) (\d+)(?!\S)")
+_STATED = re.compile(r"gives (\w+) (\d+)(?!\S)")
 
 
 def _stated(step: str) -> tuple[str, int]:

@@ -22,7 +22,7 @@ from specreason_lab.problems import (
     stated_answer,
 )
 
-_STATED = re.compile(r"(.*)so (\w+) (\d+)")
+_STATED = re.compile(r"(.*)gives (\w+) (\d+)")
 
 
 def _made(seed: int, steps: int) -> Problem:
@@ -53,7 +53,7 @@ def test_a_corrupted_step_is_wrong(told: Problem, seed: int, data: st.DataObject
 def test_the_values_that_the_chain_states_count(told: Problem, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(told.steps) - 1))
     head, name, value = _STATED.findall(told.steps[index])[0]
-    wrong = f"{head}so {name} {(int(value) + 1) % 100}\n\n"
+    wrong = f"{head}gives {name} {(int(value) + 1) % 100}\n\n"
     # Every step uses the value before it, so the old next step does not follow from the changed one.
     for step in told.steps[index + 1 : index + 2]:
         assert not told.right([*told.steps[:index], wrong], step)
@@ -89,7 +89,5 @@ def test_a_story_stays_within_its_numbers() -> None:
 @given(seed=st.integers(0, 10**6))
 def test_a_loose_step_is_right_or_miscalculated(seed: int) -> None:
     told, right = loose_step(random.Random(seed))
-    assert (
-        told.partition(" and so")[0].partition(" =>")[0] == right.partition(" and so")[0].partition(" =>")[0]
-    )
+    assert told.partition(" gives")[0].partition(" =>")[0] == right.partition(" gives")[0].partition(" =>")[0]
     assert len(told.split()) == len(right.split())
