@@ -11,7 +11,7 @@ PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
 .PHONY: demo test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-concurrency \
-  bench-decode bench-eval \
+  bench-decode bench-embedded bench-eval \
   lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
@@ -58,7 +58,7 @@ bench: bench-core bench-load bench-eval ## all benchmarks
 bench-core: models ## accuracy, cache share and overhead of the core (N= problems)
 	@$(BIN)/python -m benchmarks.core --problems $(N)
 
-bench-speed: $(READY) ## the schedules on the emulated pair, against their lower bounds (N= problems)
+bench-speed: $(READY) ## the schedules, emulated against their lower bounds and on the pocket pair (N= problems)
 	@$(BIN)/python -m benchmarks.speed --problems $(N)
 
 bench-concurrency: $(READY) ## 1 to 32 problems at once on the emulated pair (ROUNDS= for each place)
@@ -66,6 +66,9 @@ bench-concurrency: $(READY) ## 1 to 32 problems at once on the emulated pair (RO
 
 bench-decode: models ## token-level speculation underneath: seconds a token on this machine
 	@$(BIN)/python -m benchmarks.decode
+
+bench-embedded: $(READY) ## flash or plain attention in the embedded engine: time of each call on this machine
+	@$(BIN)/python -m benchmarks.embedded
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)
