@@ -1,6 +1,6 @@
 """Flash or plain attention in the embedded engine: what the base model's calls take on this machine.
 
-    python -m benchmarks.embedded --repeats 20
+    python -m benchmarks.embedded --repeats 30
 
 Each call is what a run of the method asks of the base model: writing a step, scoring drafts of the next one.
 The chain before it is in the cache, the draft is new each time. The two engines take turns call by call.
@@ -37,7 +37,7 @@ def main() -> None:
         "--model", default="", help="weights of the catalogue; the pair's base model if empty"
     )
     parser.add_argument("--chains", type=int, nargs="+", default=[150, 500], help="tokens in the cache")
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--threads", type=int, default=None, help="those of the pair if not set")
     arguments = parser.parse_args()
     base = resolve(Settings(pair=arguments.pair)).base
@@ -108,9 +108,10 @@ async def in_turn(engines: Mapping[str, Engine], call: Call, repeats: int) -> di
     """Median seconds (of processor time) of a call on each engine."""
     seconds: dict[str, list[float]] = {kind: [] for kind in engines}
     for number in range(1 + repeats):  # the first one fills the caches
-        for kind, engine in engines.items():
+        # Who goes first changes: what an engine does after its call counts for the one after it.
+        for kind in list(engines)[:: -1 if number % 2 else 1]:
             begun = time.process_time()
-            await call(engine, number)
+            await call(engines[kind], number)
             seconds[kind].append(time.process_time() - begun)
     return {kind: statistics.median(times[1:]) for kind, times in seconds.items()}
 
