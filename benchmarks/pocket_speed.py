@@ -13,6 +13,7 @@ ever, but the threshold is one that no score reaches, or one that every score do
 import argparse
 import asyncio
 import platform
+import random
 import statistics
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -110,7 +111,7 @@ async def _measured(settings: Settings, count: int, temperature: float, schemes:
         runs = await stack.enter_async_context(aclosing(in_turn(pairs, count, temperature)))
         async for row in runs:
             rows[row.label].append(row)
-            if row.problem % 25 == 24 and len(rows[schemes[-1]]) == row.problem + 1:
+            if sum(map(len, rows.values())) % (25 * len(schemes)) == 0:
                 print(f"{row.problem + 1} problems ...", flush=True)
     return rows
 
@@ -118,11 +119,10 @@ async def _measured(settings: Settings, count: int, temperature: float, schemes:
 async def in_turn(
     pairs: Mapping[str, SpecReason], count: int, temperature: float
 ) -> AsyncGenerator[Solved, None]:
-    """Every problem under every scheme, in an order that turns from problem to problem."""
-    schemes, sampling = list(pairs), SamplingSettings(temperature=temperature, seed=1)
+    """Every problem under every scheme, each time in a new order: no two always share a busy moment."""
+    sampling = SamplingSettings(temperature=temperature, seed=1)
     for number, problem in enumerate(islice(problems(SEED, "test"), count)):
-        for k in range(len(schemes)):
-            name = schemes[(number + k) % len(schemes)]
+        for name in random.Random(number).sample(list(pairs), len(pairs)):
             # Copied, not validated: the threshold that nothing reaches is past the range of the setting.
             reasoning = ReasoningSettings().model_copy(update=SCHEMES[name])
             yield await solved(pairs[name], problem, reasoning, sampling, number=number, label=name)
@@ -144,12 +144,12 @@ def report(rows: Rows) -> None:
     print("\n| scheme | accuracy | less base, 95% interval | median s | total s | over base | ", end="")
     print("over sequential | accepted |\n|" + " --- |" * 8)
     for name, mine in rows.items():
-        low, high = figures.paired_interval(base, mine) if base else (0.0, 0.0)
+        less = "{:+.1%} to {:+.1%}".format(*figures.paired_interval(base, mine)) if base else "-"
         seconds = [row.seconds for row in mine]
         accepted = figures.acceptance(mine) if name not in ALONE else None
         over = [f"{figures.speedup(other, mine):.2f}" if other else "-" for other in (base, sequential)]
         print(
-            f"| {name} | {figures.accuracy(mine):.1%} | {low:+.1%} to {high:+.1%} | "
+            f"| {name} | {figures.accuracy(mine):.1%} | {less} | "
             f"{statistics.median(seconds):.3f} | {sum(seconds):.1f} | {' | '.join(over)} | "
             f"{'-' if accepted is None else f'{accepted:.1%}'} |"
         )
