@@ -10,8 +10,7 @@ ROUNDS ?= 2
 PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo demo-language test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed bench-concurrency \
-  bench-decode bench-eval bench-pocket \
+  bench-decode bench-embedded bench-eval bench-pocket \
   lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
@@ -62,7 +61,7 @@ bench: bench-core bench-load bench-eval ## all benchmarks
 bench-core: models ## accuracy, cache share and overhead of the core (N= problems)
 	@$(BIN)/python -m benchmarks.core --problems $(N)
 
-bench-speed: $(READY) ## the schedules on the emulated pair, against their lower bounds (N= problems)
+bench-speed: $(READY) ## the schedules, emulated against their lower bounds and on the pocket pair (N= problems)
 	@$(BIN)/python -m benchmarks.speed --problems $(N)
 
 bench-concurrency: $(READY) ## 1 to 32 problems at once on the emulated pair (ROUNDS= for each place)
@@ -71,8 +70,13 @@ bench-concurrency: $(READY) ## 1 to 32 problems at once on the emulated pair (RO
 bench-decode: models ## token-level speculation underneath: seconds a token on this machine
 	@$(BIN)/python -m benchmarks.decode
 
+<<<<<<< HEAD
 bench-pocket: $(READY) ## the method on the pocket pair: accuracy, speed-up, judge, regime (N= problems)
 	@$(BIN)/python -m benchmarks.pocket --problems $(N)
+=======
+bench-embedded: $(READY) ## flash or plain attention in the embedded engine: time of each call on this machine
+	@$(BIN)/python -m benchmarks.embedded
+>>>>>>> f5c3d66713dd0f723c85eb3c7c39f23bd6fba26b
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)

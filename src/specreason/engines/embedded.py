@@ -22,12 +22,19 @@ DEFAULT_CONTEXT = 8192
 
 
 async def load(
-    name: str, weights: Path, model: str, settings: EngineSettings, drafter: Path | None = None
+    name: str,
+    weights: Path,
+    model: str,
+    settings: EngineSettings,
+    drafter: Path | None = None,
+    *,
+    flash: bool | None = None,
 ) -> HttpEngine:
     """Load a GGUF file and connect to it; `model` is the name that it goes by.
 
     With a `drafter`, a GGUF file of the same vocabulary, llama.cpp speculates: that model drafts tokens, and
-    those that the model itself would have drawn come out.
+    those that the model itself would have drawn come out. `flash`: whether attention is llama.cpp's flash
+    attention; by default as llama.cpp chooses.
 
     Loading holds the interpreter (about a second a gigabyte): do it before the event loop serves anyone.
     Raises ConfigError if the `embedded` extra is not installed, EngineUnavailable if the file cannot be
@@ -41,7 +48,7 @@ async def load(
         await asyncio.to_thread(server.clear)
 
     loading = asyncio.create_task(
-        asyncio.to_thread(_start, name, weights, model, key, settings, drafter=drafter)
+        asyncio.to_thread(_start, name, weights, model, key, settings, drafter=drafter, flash=flash)
     )
     try:
         server.append(await asyncio.shield(loading))
@@ -65,7 +72,14 @@ async def load(
 
 
 def _start(
-    name: str, weights: Path, model: str, key: str, settings: EngineSettings, *, drafter: Path | None
+    name: str,
+    weights: Path,
+    model: str,
+    key: str,
+    settings: EngineSettings,
+    *,
+    drafter: Path | None,
+    flash: bool | None,
 ) -> Any:
     try:
         xllamacpp: Any = importlib.import_module("xllamacpp")  # an extra
@@ -87,6 +101,11 @@ def _start(
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     params.n_gpu_layers = settings.gpu_layers
+    if flash is not None:
+        kind: Any = xllamacpp.llama_flash_attn_type
+        params.flash_attn_type = (
+            kind.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else kind.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
     params.endpoint_slots = True
     params.endpoint_props = True
     params.endpoint_metrics = True
