@@ -44,8 +44,7 @@ class Thinking:
         self.drafters = (
             [self._writer("small", number) for number in range(most.pens)] if "small" in run.engines else []
         )
-        # A hedge is written while drafts are scored, so it needs a cache slot besides theirs.
-        self.base = self._writer("base", int(most.hedge)) if "base" in run.engines else None
+        self.base = self._writer("base", 0) if "base" in run.engines else None
 
     def pens(self, row: int, count: int) -> tuple[list[Writer], list[Writer]]:
         """The first `count` pens of a row, and the rest of it."""

@@ -51,6 +51,7 @@ class Writer:
         self._shape = shape
         self._sampling = sampling
         self._session = session if number == 0 else f"{session}/{number}"  # a cache slot of its own
+        self._aside = f"{session}/{number + 1}"  # for what is begun beside other work of the same model
         self._on_call = on_call
         self._opened = number * SEEDS
         self._stream: Generation | None = None
@@ -76,19 +77,26 @@ class Writer:
         return await self._delivery(*await self._next_or_again(chain, phase, max_tokens))
 
     async def begin(self, chain: Chain, phase: Phase, max_tokens: int) -> None:
-        """Write the step after `chain` already now, for a `next_step` that may come, or `hold`."""
+        """Write the step after `chain` already now, for a `next_step` that may come, or `hold`.
+
+        Meanwhile the model scores, so this takes a cache slot besides: only here, since a slot that is new
+        to the chain has to read it.
+        """
         await self.hold()
-        writing = asyncio.create_task(self._next_or_again(chain, phase, max_tokens))
+        writing = asyncio.create_task(self._next_or_again(chain, phase, max_tokens, self._aside))
         self._begun = (chain, phase, writing)
 
-    async def _next_or_again(self, chain: Chain, phase: Phase, max_tokens: int) -> tuple[Step, float]:
+    async def _next_or_again(
+        self, chain: Chain, phase: Phase, max_tokens: int, session: str | None = None
+    ) -> tuple[Step, float]:
+        session = session or self._session
         try:
-            return await self._next(chain, phase, max_tokens)
+            return await self._next(chain, phase, max_tokens, session)
         except EngineUnavailable:
             if not self._broke_off():
                 raise
             await self._close()
-            return await self._next(chain, phase, max_tokens)
+            return await self._next(chain, phase, max_tokens, session)
 
     async def hold(self) -> None:
         """Stop writing: close the stream if one is open. The model's cache keeps what it has written."""
@@ -115,8 +123,8 @@ class Writer:
             )
         )
 
-    async def _next(self, chain: Chain, phase: Phase, max_tokens: int) -> tuple[Step, float]:
-        stream = await self._stream_at(chain, phase, max_tokens)
+    async def _next(self, chain: Chain, phase: Phase, max_tokens: int, session: str) -> tuple[Step, float]:
+        stream = await self._stream_at(chain, phase, max_tokens, session)
         waited = stream.waited_s
         while not self._ready:
             piece = await anext(stream, None)
@@ -137,7 +145,7 @@ class Writer:
             await self._close()
         return step, seconds
 
-    async def _stream_at(self, chain: Chain, phase: Phase, max_tokens: int) -> Generation:
+    async def _stream_at(self, chain: Chain, phase: Phase, max_tokens: int, session: str) -> Generation:
         goes_on = self._stream is not None and chain.last is self._last and phase == self._phase
         if not goes_on:
             await self._close()
@@ -148,7 +156,7 @@ class Writer:
                 chain.prompts[self.role],
                 sampling=self._next_sampling(),
                 max_tokens=max_tokens,
-                session=self._session,
+                session=session,
             )
         assert self._stream is not None
         return self._stream
