@@ -119,14 +119,12 @@ def chain(tokenizer: Tokenizer, prompt: str, problem: Problem) -> _Row:
     written = list(encode(tokenizer, "".join(problem.steps) + reply(problem.answer) + TURN_END))
     ids = asked + written
     targets = [-100] * (len(asked) - 1) + written + [-100]
-    blank, equals = (encode(tokenizer, text)[0] for text in ("\n\n", " ="))
+    newline = encode(tokenizer, "\n")[0]
     looked_up = [False] * len(ids)
-    copying = False  # from a step's equals sign to where its results begin
+    copying = False  # from a step's label to where its results begin
     for at in range(len(asked), len(ids) - 1):
-        copying = ids[at] == equals or (
-            copying and ids[at] != blank and ids[at + 1] not in _results(tokenizer)
-        )
-        looked_up[at] = copying
+        copying = ids[at - 1] == newline or (copying and ids[at + 1] not in _results(tokenizer))
+        looked_up[at] = copying and targets[at] >= 0
     return _row(ids, targets, looked_up)
 
 

@@ -2,10 +2,10 @@
 
 A problem is a list of named quantities, each computed from earlier ones; what differs between families is
 how the problem is told. The solution is one step a quantity, written so that a small model can look things
-up: a step repeats the definition, looks its value up, and ends with the new name and its value.
+up: a step repeats its line, looks up the value before, and ends with the new name and value.
 
     Let us go on with the next line of the problem:
-    3) c = b +7 with b 12 gives c 19
+    3) c +7 with b 12 gives c 19
 
 The first line says nothing: large models spend words too, and scoring pays where a step has some length.
 """
@@ -15,7 +15,7 @@ import itertools
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Family = Literal["chain", "words", "sequence"]
@@ -31,19 +31,17 @@ GOING_ON = "Let us go on with the next line of the problem:"
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """`name` is `op` of `operands`: names of earlier quantities, or numbers."""
+    """`name` comes from `last` by `op`, with `numbers` of its own; the problem says it as `told`."""
 
     name: str
+    last: str
     op: str
-    operands: tuple[str | int, ...]
-
-    def numbers(self, values: Mapping[str, int]) -> list[int]:
-        """The operands' values. Raises KeyError if one is not known."""
-        return [values[o] if isinstance(o, str) else o for o in self.operands]
+    numbers: tuple[int, ...]
+    told: str
 
     def value(self, values: Mapping[str, int]) -> int:
-        """What it comes to."""
-        return OPERATIONS[self.op].compute(*self.numbers(values))
+        """What it comes to. Raises KeyError if the last quantity's value is not known."""
+        return OPERATIONS[self.op].compute(values[self.last], *self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +104,27 @@ def written(
 
     A product with a sum on top goes in two stages; `product` is the first one's result, if it is wrong.
     """
-    formula = OPERATIONS[quantity.op].told.format(*quantity.operands)
-    name = next(operand for operand in quantity.operands if isinstance(operand, str))
+    known = values[quantity.last]
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
     stage = ""
     if quantity.op == "mixed":
-        stage = f" => {_product(*quantity.numbers(values)[:2]) if product is None else product}"
-    found = f"{quantity.name} = {formula} with {name} {values[name]}{stage}"
-    return f"{GOING_ON}\n{index + 1}) {found} gives {quantity.name} {value}{end}"
+        stage = f" => {_product(known, quantity.numbers[0]) if product is None else product}"
+    line = f"{index + 1}) {quantity.name} {quantity.told}"
+    return f"{GOING_ON}\n{line} with {quantity.last} {known}{stage} gives {quantity.name} {value}{end}"
 
 
-def _missed(rng: random.Random, op: str, numbers: Sequence[int]) -> tuple[int, int | None]:
+def _missed(rng: random.Random, quantity: Quantity, values: Mapping[str, int]) -> tuple[int, int | None]:
     """A wrong result, often wrong by little, and the wrong product that it comes from, if any."""
     by = rng.choice((rng.choice((-10, -2, -1, 1, 2, 10)), rng.randrange(1, MODULUS)))
-    wrong = (OPERATIONS[op].compute(*numbers) + by) % MODULUS
-    in_product = op == "mixed" and rng.random() < 0.6
-    return wrong, (_product(*numbers[:2]) + by) % MODULUS if in_product else None
+    product = None
+    if quantity.op == "mixed" and rng.random() < 0.6:
+        product = (_product(values[quantity.last], quantity.numbers[0]) + by) % MODULUS
+    return (quantity.value(values) + by) % MODULUS, product
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`told`: the formula, in names or in numbers; `words`: how a story tells it; `weight`: its share."""
+    """`told`: how a formula says it; `words`: how a story does; `weight`: its share in chains."""
 
     compute: Callable[..., int]
     told: str
@@ -159,16 +157,16 @@ def _double(a: int) -> int:
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "add": Operation(_sum, "{} +{}", 6, "{1} more than {0}"),
-    "subtract": Operation(_difference, "{} -{}", 6, "{1} fewer than {0}"),
-    "half": Operation(_half, "half {}", 2, "half as many as {0}"),
-    "digits": Operation(_digit_sum, "digits {}", 2),
-    "double": Operation(_double, "double {}", 2, "twice as many as {0}"),
-    # The hard ones: a large table, and a sum on top of it. A tiny model has no room for them.
-    "times": Operation(_product, "{} *{}", 4, "{1} times as many as {0}"),
-    "mixed": Operation(_product, "{} *{} +{}", 3),
+    "add": Operation(_sum, "+{}", 6, "{} more"),
+    "subtract": Operation(_difference, "-{}", 6, "{} fewer"),
+    "half": Operation(_half, "half", 2, "half as many"),
+    "digits": Operation(_digit_sum, "digits", 2),
+    "double": Operation(_double, "double", 2, "twice as many"),
+    # The hard ones: a large table, and a sum on top of it.
+    "times": Operation(_product, "*{}", 4, "{} times as many"),
+    "mixed": Operation(_product, "*{} +{}", 3),
 }
-HARD = ("times", "mixed")  # their second operand is a number out of FACTORS
+HARD = ("times", "mixed")  # their first number is one of FACTORS
 FACTORS = (2, 40)
 _WEIGHTS = [operation.weight for operation in OPERATIONS.values()]
 _STATED = re.compile(r"gives (\w+) (\d+)(?!\S)")
@@ -225,9 +223,9 @@ def _chain(rng: random.Random, steps: int) -> Problem:
     names = rng.sample(_LETTERS, 1 + steps)
     given = {names[0]: rng.randrange(MODULUS)}
     quantities = tuple(_computed(rng, name, last) for last, name in itertools.pairwise(names))
-    lines = [f"Modulo 100, with {names[0]} {given[names[0]]}"]
+    lines = [f"Modulo 100, each line from the one before. Start with {names[0]} {given[names[0]]}"]
     for number, quantity in enumerate(quantities, 1):
-        lines.append(f"{number}) {quantity.name} = {OPERATIONS[quantity.op].told.format(*quantity.operands)}")
+        lines.append(f"{number}) {quantity.name} {quantity.told}")
     text = "\n".join(lines) + f"\nWhat is {names[-1]}?"
     return Problem("chain", text, given, quantities)
 
@@ -235,10 +233,10 @@ def _chain(rng: random.Random, steps: int) -> Problem:
 def _computed(rng: random.Random, name: str, last: str, ops: Sequence[str] | None = None) -> Quantity:
     """A quantity that uses the one before it, so that every step is needed, and numbers of its own."""
     op = rng.choice(ops) if ops else rng.choices(list(OPERATIONS), _WEIGHTS)[0]
-    numbers = [rng.randint(1, MODULUS - 1) for _ in range(OPERATIONS[op].told.count("{}") - 1)]
+    numbers = [rng.randint(1, MODULUS - 1) for _ in range(OPERATIONS[op].told.count("{}"))]
     if op in HARD:
         numbers[0] = rng.randint(*FACTORS)
-    return Quantity(name, op, (last, *numbers))
+    return Quantity(name, last, op, tuple(numbers), OPERATIONS[op].told.format(*numbers))
 
 
 # fmt: off
@@ -259,20 +257,22 @@ def _words(rng: random.Random, steps: int) -> Problem:
     people = rng.sample(_PEOPLE, 1 + steps)
     things = rng.choice(_THINGS)
     values = {people[0]: rng.randint(5, 40)}
-    told = [f"Today {people[0]} has {values[people[0]]} {things}."]
+    told = [
+        f"Today {people[0]} has {values[people[0]]} {things}. The others, each compared to the one before:"
+    ]
     quantities: list[Quantity] = []
     for number, name in enumerate(people[1:], 1):
         last = people[number - 1]
-        quantity, words = _relation(rng, name, last, values[last])
+        quantity = _relation(rng, name, last, values[last])
         values[name] = quantity.value(values)
         quantities.append(quantity)
-        told.append(f"{number}) {name} has {words}.")
+        told.append(f"{number}) {name} {quantity.told}")
     text = "\n".join(told) + f"\nHow many {things} has {people[-1]}?"
     return Problem("words", text, {people[0]: values[people[0]]}, tuple(quantities))
 
 
-def _relation(rng: random.Random, name: str, last: str, value: int) -> tuple[Quantity, str]:
-    """A relation to the last person that keeps the value within 1 to 99, and how it is told."""
+def _relation(rng: random.Random, name: str, last: str, value: int) -> Quantity:
+    """A relation to the last person that keeps the value within 1 to 99."""
     while True:
         op = rng.choice(("add", "subtract", "half", "double", "times"))
         n = rng.randrange(3, len(COUNTS))
@@ -284,8 +284,8 @@ def _relation(rng: random.Random, name: str, last: str, value: int) -> tuple[Qua
             "times": value * n < MODULUS,
         }
         if fits[op]:
-            operands = (last,) if op in {"half", "double"} else (last, n)
-            return Quantity(name, op, operands), OPERATIONS[op].words.format(last, COUNTS[n])
+            numbers = () if op in {"half", "double"} else (n,)
+            return Quantity(name, last, op, numbers, OPERATIONS[op].words.format(COUNTS[n]))
 
 
 def _sequence(rng: random.Random, steps: int) -> Problem:
@@ -293,11 +293,12 @@ def _sequence(rng: random.Random, steps: int) -> Problem:
     steps = min(steps, 6)
     start, factor, addend = rng.randrange(MODULUS), rng.randint(2, 9), rng.randint(1, MODULUS - 1)
     names = list(_LETTERS[: steps + 1])
+    told = OPERATIONS["mixed"].told.format(factor, addend)
     quantities = tuple(
-        Quantity(name, "mixed", (before, factor, addend)) for before, name in itertools.pairwise(names)
+        Quantity(name, before, "mixed", (factor, addend), told) for before, name in itertools.pairwise(names)
     )
     text = (
-        f"A sequence modulo 100 starts with a {start}. Each next term is the one before *{factor} +{addend}. "
+        f"A sequence modulo 100 starts with a {start}. Each next term is the one before {told}. "
         f"What is {names[-1]}?"
     )
     return Problem("sequence", text, {"a": start}, quantities)
@@ -317,12 +318,11 @@ def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
         if kind == "calculation":
             return miscalculated(rng, quantity, index, values, last=last)
         if kind == "operand":
-            name = rng.choice([o for o in quantity.operands if isinstance(o, str)])
-            other = values | {name: rng.choice([rng.randrange(MODULUS), *values.values()])}
+            other = values | {quantity.last: rng.choice([rng.randrange(MODULUS), *values.values()])}
             wrong = written(quantity, index, other, quantity.value(other), last=last)
         else:
             line = rng.choice(made.quantities)
-            misread = Quantity(quantity.name, line.op, (quantity.operands[0], *line.operands[1:]))
+            misread = replace(quantity, op=line.op, numbers=line.numbers, told=line.told)
             wrong = written(misread, index, values, misread.value(values), last=last)
         if wrong != right:
             return wrong
@@ -332,7 +332,7 @@ def miscalculated(
     rng: random.Random, quantity: Quantity, index: int, values: Mapping[str, int], *, last: bool = False
 ) -> str:
     """A step whose result is wrong, often by little."""
-    wrong, product = _missed(rng, quantity.op, quantity.numbers(values))
+    wrong, product = _missed(rng, quantity, values)
     return written(quantity, index, values, wrong, last=last, product=product)
 
 
