@@ -41,11 +41,11 @@ def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem
         best = model(row.ids, row.positions, row.mask)[0].argmax(-1)
         ids = row.ids[0].tolist()
         ends = step_ends(tokenizer, prompt, problem)
-        for quantity, start, end in zip(problem.quantities, ends, ends[1:], strict=False):
+        for line, start, end in zip(problem.lines, ends, ends[1:], strict=False):
             right = [int(best[place - 1]) == ids[place] for place in range(start, end)]
             formula = next(place for place in range(start, end) if ids[place] in results) - start
             hits["used"].append(all(right[:formula]))
-            hits[quantity.op].append(all(right[formula:]))
+            hits[line.op].append(all(right[formula:]))
     return {name: round(sum(told) / len(told), 3) for name, told in sorted(hits.items())}
 
 

@@ -1,21 +1,20 @@
 """Multi-step problems with exact answers: the world in which the pocket pair reasons.
 
-A problem is a list of named quantities, each computed from earlier ones; what differs between families is
-how the problem is told. The solution is one step a quantity, written so that a small model can look things
-up: a step repeats its line, looks up the value before, and ends with the new name and value.
+A problem is a value to start with and a list of lines, each of which makes another value of the last one;
+what differs between families is how they are told. The solution is one step a line, written so that a small
+model can look things up: a step repeats its line and the value before, and ends with the new one.
 
     Let us go on with the next line of the problem:
-    3) c +7 with b 12 gives c 19
+    3) +7 with 12 gives 19
 
 The first line says nothing: large models spend words too, and scoring pays where a step has some length.
 """
 
 import hashlib
-import itertools
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 Family = Literal["chain", "words", "sequence"]
@@ -30,96 +29,80 @@ GOING_ON = "Let us go on with the next line of the problem:"
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
-    """`name` comes from `last` by `op`, with `numbers` of its own; the problem says it as `told`."""
+class Line:
+    """One line of a problem: `op` with `numbers` of its own, which the problem says as `told`."""
 
-    name: str
-    last: str
     op: str
     numbers: tuple[int, ...]
     told: str
 
-    def value(self, values: Mapping[str, int]) -> int:
-        """What it comes to. Raises KeyError if the last quantity's value is not known."""
-        return OPERATIONS[self.op].compute(values[self.last], *self.numbers)
+    def value(self, before: int) -> int:
+        """What it makes of the value before it."""
+        return OPERATIONS[self.op].compute(before, *self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`text` is the user's turn; it states `given` and asks for `quantities`, to be computed in order."""
+    """`text` is the user's turn: a value to start with, and lines that each make another one of the last."""
 
     family: Family
     text: str
-    given: Mapping[str, int]
-    quantities: tuple[Quantity, ...]
+    start: int
+    lines: tuple[Line, ...]
 
     @property
     def steps(self) -> tuple[str, ...]:
         """The right chain, each step with what ends it (a blank line, or the end of thinking)."""
         told: list[str] = []
-        values = dict(self.given)
-        for index, quantity in enumerate(self.quantities):
-            value = quantity.value(values)
-            last = index == len(self.quantities) - 1
-            told.append(written(quantity, index, values, value, last=last))
-            values[quantity.name] = value
+        while (step := self.expected(told)) is not None:
+            told.append(step)
         return tuple(told)
 
     @property
     def answer(self) -> int:
-        """The last quantity's value."""
-        return _stated(self.steps[-1])[1]
+        """The last value."""
+        return self.value(self.steps)
 
     def right(self, before: Sequence[str], step: str) -> bool:
-        """Whether `step` is right after the steps `before`, taking the values that they state."""
+        """Whether `step` is right after the steps `before`, taking the value that the last of them states."""
         expected = self.expected(before)
         return expected is not None and " ".join(step.split()) == " ".join(expected.split())
 
     def expected(self, before: Sequence[str]) -> str | None:
-        """The right step after the steps `before`; None at the end, or if one of them left a value out."""
-        if (index := len(before)) >= len(self.quantities):
+        """The right step after the steps `before`; None at the end."""
+        if (index := len(before)) >= len(self.lines):
             return None
-        values = self.values(before)
-        quantity, last = self.quantities[index], index == len(self.quantities) - 1
-        try:
-            return written(quantity, index, values, quantity.value(values), last=last)
-        except KeyError:
-            return None
+        value = self.value(before)
+        return written(self, index, self.lines[index], value, self.lines[index].value(value))
 
-    def values(self, before: Sequence[str]) -> dict[str, int]:
-        """What is known after the steps `before`, as they state it."""
-        return {**self.given, **dict(_stated(text) for text in before if _STATED.search(text))}
+    def value(self, before: Sequence[str]) -> int:
+        """What the last of the steps `before` states; the start without one."""
+        stated = [int(found[1]) for text in before if (found := _STATED.search(text))]
+        return stated[-1] if stated else self.start
 
 
 def written(
-    quantity: Quantity,
-    index: int,
-    values: Mapping[str, int],
-    value: int,
-    *,
-    last: bool = False,
-    product: int | None = None,
+    problem: Problem, index: int, line: Line, before: int, value: int, product: int | None = None
 ) -> str:
-    """The step that computes a quantity from `values` and states `value`.
+    """The step that makes `value` of the value `before`.
 
     A product with a sum on top goes in two stages; `product` is the first one's result, if it is wrong.
     """
-    known = values[quantity.last]
-    end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
+    last = index == len(problem.lines) - 1
     stage = ""
-    if quantity.op == "mixed":
-        stage = f" => {_product(known, quantity.numbers[0]) if product is None else product}"
-    line = f"{index + 1}) {quantity.name} {quantity.told}"
-    return f"{GOING_ON}\n{line} with {quantity.last} {known}{stage} gives {quantity.name} {value}{end}"
+    if line.op == "mixed":
+        stage = f" => {_product(before, line.numbers[0]) if product is None else product}"
+    end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
+    return f"{GOING_ON}\n{index + 1}) {line.told} with {before}{stage} gives {value}{end}"
 
 
-def _missed(rng: random.Random, quantity: Quantity, values: Mapping[str, int]) -> tuple[int, int | None]:
+def _missed(rng: random.Random, line: Line, before: int) -> tuple[int, int | None]:
     """A wrong result, often wrong by little, and the wrong product that it comes from, if any."""
     by = rng.choice((rng.choice((-10, -2, -1, 1, 2, 10)), rng.randrange(1, MODULUS)))
     product = None
-    if quantity.op == "mixed" and rng.random() < 0.6:
-        product = (_product(values[quantity.last], quantity.numbers[0]) + by) % MODULUS
-    return (quantity.value(values) + by) % MODULUS, product
+    if line.op == "mixed" and rng.random() < 0.6:
+        product = (_product(before, line.numbers[0]) + by) % MODULUS
+    return (line.value(before) + by) % MODULUS, product
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,25 +140,19 @@ def _double(a: int) -> int:
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "add": Operation(_sum, "+{}", 6, "{} more"),
-    "subtract": Operation(_difference, "-{}", 6, "{} fewer"),
-    "half": Operation(_half, "half", 2, "half as many"),
+    "add": Operation(_sum, "+{}", 6, "gains {}"),
+    "subtract": Operation(_difference, "-{}", 6, "loses {}"),
+    "half": Operation(_half, "half", 2, "halves"),
     "digits": Operation(_digit_sum, "digits", 2),
-    "double": Operation(_double, "double", 2, "twice as many"),
+    "double": Operation(_double, "double", 2, "doubles"),
     # The hard ones: a large table, and a sum on top of it.
-    "times": Operation(_product, "*{}", 4, "{} times as many"),
+    "times": Operation(_product, "*{}", 4, "times {}"),
     "mixed": Operation(_product, "*{} +{}", 3),
 }
 HARD = ("times", "mixed")  # their first number is one of FACTORS
 FACTORS = (2, 40)
 _WEIGHTS = [operation.weight for operation in OPERATIONS.values()]
-_STATED = re.compile(r"gives (\w+) (\d+)(?!\S)")
-
-
-def _stated(step: str) -> tuple[str, int]:
-    found = _STATED.search(step)
-    assert found is not None
-    return found[1], int(found[2])
+_STATED = re.compile(r"gives (\d+)(?!\S)")
 
 
 def stated_answer(text: str) -> int | None:
@@ -216,27 +193,22 @@ def problem(rng: random.Random, steps: int) -> Problem:
     return {"chain": _chain, "words": _words, "sequence": _sequence}[family](rng, steps)
 
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
 def _chain(rng: random.Random, steps: int) -> Problem:
-    names = rng.sample(_LETTERS, 1 + steps)
-    given = {names[0]: rng.randrange(MODULUS)}
-    quantities = tuple(_computed(rng, name, last) for last, name in itertools.pairwise(names))
-    lines = [f"Modulo 100, each line from the one before. Start with {names[0]} {given[names[0]]}"]
-    for number, quantity in enumerate(quantities, 1):
-        lines.append(f"{number}) {quantity.name} {quantity.told}")
-    text = "\n".join(lines) + f"\nWhat is {names[-1]}?"
-    return Problem("chain", text, given, quantities)
+    start, lines = rng.randrange(MODULUS), tuple(_formula(rng) for _ in range(steps))
+    text = f"Modulo 100, start with {start}.\n{_listed(lines)}\nWhat comes out?"
+    return Problem("chain", text, start, lines)
 
 
-def _computed(rng: random.Random, name: str, last: str, ops: Sequence[str] | None = None) -> Quantity:
-    """A quantity that uses the one before it, so that every step is needed, and numbers of its own."""
+def _listed(lines: Sequence[Line]) -> str:
+    return "\n".join(f"{number}) {line.told}" for number, line in enumerate(lines, 1))
+
+
+def _formula(rng: random.Random, ops: Sequence[str] | None = None) -> Line:
     op = rng.choice(ops) if ops else rng.choices(list(OPERATIONS), _WEIGHTS)[0]
     numbers = [rng.randint(1, MODULUS - 1) for _ in range(OPERATIONS[op].told.count("{}"))]
     if op in HARD:
         numbers[0] = rng.randint(*FACTORS)
-    return Quantity(name, last, op, tuple(numbers), OPERATIONS[op].told.format(*numbers))
+    return Line(op, tuple(numbers), OPERATIONS[op].told.format(*numbers))
 
 
 # fmt: off
@@ -253,94 +225,77 @@ _THINGS = ["apples", "books", "coins", "eggs", "marbles", "pears", "shells", "st
 
 
 def _words(rng: random.Random, steps: int) -> Problem:
-    """A story in which nobody has more than 99 things."""
-    people = rng.sample(_PEOPLE, 1 + steps)
-    things = rng.choice(_THINGS)
-    values = {people[0]: rng.randint(5, 40)}
-    told = [
-        f"Today {people[0]} has {values[people[0]]} {things}. The others, each compared to the one before:"
-    ]
-    quantities: list[Quantity] = []
-    for number, name in enumerate(people[1:], 1):
-        last = people[number - 1]
-        quantity = _relation(rng, name, last, values[last])
-        values[name] = quantity.value(values)
-        quantities.append(quantity)
-        told.append(f"{number}) {name} {quantity.told}")
-    text = "\n".join(told) + f"\nHow many {things} has {people[-1]}?"
-    return Problem("words", text, {people[0]: values[people[0]]}, tuple(quantities))
+    """A story in which somebody always has 1 to 99 things."""
+    person, things = rng.choice(_PEOPLE), rng.choice(_THINGS)
+    start = value = rng.randint(5, 40)
+    lines: list[Line] = []
+    for _ in range(steps):
+        lines.append(_event(rng, value))
+        value = lines[-1].value(value)
+    text = f"{person} has {start} {things}. Their number then\n{_listed(lines)}\nHow many has {person} now?"
+    return Problem("words", text, start, tuple(lines))
 
 
-def _relation(rng: random.Random, name: str, last: str, value: int) -> Quantity:
-    """A relation to the last person that keeps the value within 1 to 99."""
+def _event(rng: random.Random, value: int) -> Line:
     while True:
-        op = rng.choice(("add", "subtract", "half", "double", "times"))
+        op = rng.choice([op for op, operation in OPERATIONS.items() if operation.words])
         n = rng.randrange(3, len(COUNTS))
-        fits = {
-            "add": value + n < MODULUS,
-            "subtract": value > n,
-            "half": value % 2 == 0,
-            "double": value * 2 < MODULUS,
-            "times": value * n < MODULUS,
-        }
-        if fits[op]:
-            numbers = () if op in {"half", "double"} else (n,)
-            return Quantity(name, last, op, numbers, OPERATIONS[op].words.format(COUNTS[n]))
+        exact = op != "half" or value % 2 == 0
+        numbers = (n,) if "{}" in OPERATIONS[op].words else ()
+        line = Line(op, numbers, OPERATIONS[op].words.format(COUNTS[n]))
+        plain = {"add": value + n, "subtract": value - n, "times": value * n, "double": value * 2}.get(
+            op, value
+        )
+        if exact and 0 < plain < MODULUS:
+            return line
 
 
 def _sequence(rng: random.Random, steps: int) -> Problem:
     """A recurrence modulo 100: every step is a hard one, so these are short."""
     steps = min(steps, 6)
     start, factor, addend = rng.randrange(MODULUS), rng.randint(2, 9), rng.randint(1, MODULUS - 1)
-    names = list(_LETTERS[: steps + 1])
-    told = OPERATIONS["mixed"].told.format(factor, addend)
-    quantities = tuple(
-        Quantity(name, before, "mixed", (factor, addend), told) for before, name in itertools.pairwise(names)
-    )
+    line = Line("mixed", (factor, addend), OPERATIONS["mixed"].told.format(factor, addend))
     text = (
-        f"A sequence modulo 100 starts with a {start}. Each next term is the one before {told}. "
-        f"What is {names[-1]}?"
+        f"A sequence modulo 100 starts with {start}. Each next term is the one before {line.told}. "
+        f"What is term {steps} after the start?"
     )
-    return Problem("sequence", text, {"a": start}, quantities)
+    return Problem("sequence", text, start, (line,) * steps)
 
 
 def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
     """A wrong step after `before`: miscalculated, with a wrong value, or out of another line of the problem.
 
-    It always states a value for the right name, so that the chain can go on from it.
+    It always states a value, so that the chain can go on from it.
     """
-    index = len(before)
-    quantity, values = made.quantities[index], made.values(before)
-    last = index == len(made.quantities) - 1
-    right = written(quantity, index, values, quantity.value(values), last=last)
+    index, value = len(before), made.value(before)
+    line, right = made.lines[index], made.expected(before)
     while True:
-        kind = rng.choices(("calculation", "operand", "line"), (4, 1, 5))[0]
+        kind = rng.choices(("calculation", "value", "line"), (4, 1, 5))[0]
         if kind == "calculation":
-            return miscalculated(rng, quantity, index, values, last=last)
-        if kind == "operand":
-            other = values | {quantity.last: rng.choice([rng.randrange(MODULUS), *values.values()])}
-            wrong = written(quantity, index, other, quantity.value(other), last=last)
+            return miscalculated(rng, made, index, line, value)
+        if kind == "value":
+            other = rng.choice([rng.randrange(MODULUS), *(made.value(before[:n]) for n in range(index + 1))])
+            wrong = written(made, index, line, other, line.value(other))
         else:
-            line = rng.choice(made.quantities)
-            misread = replace(quantity, op=line.op, numbers=line.numbers, told=line.told)
-            wrong = written(misread, index, values, misread.value(values), last=last)
+            misread = rng.choice((*made.lines, _formula(rng)))
+            wrong = written(made, index, misread, value, misread.value(value))
         if wrong != right:
             return wrong
 
 
-def miscalculated(
-    rng: random.Random, quantity: Quantity, index: int, values: Mapping[str, int], *, last: bool = False
-) -> str:
+def miscalculated(rng: random.Random, made: Problem, index: int, line: Line, before: int) -> str:
     """A step whose result is wrong, often by little."""
-    wrong, product = _missed(rng, quantity, values)
-    return written(quantity, index, values, wrong, last=last, product=product)
+    wrong, product = _missed(rng, line, before)
+    return written(made, index, line, before, wrong, product)
 
 
 def loose_step(rng: random.Random) -> tuple[str, str]:
     """A step without a problem, as it stands, and as it should be; half are miscalculated, most are hard."""
-    name, last = rng.sample(_LETTERS, 2)
-    values = {last: rng.randrange(MODULUS)}
-    quantity = _computed(rng, name, last, (*HARD, *HARD, *OPERATIONS))
-    index = rng.randrange(LENGTHS[1])
-    right = written(quantity, index, values, quantity.value(values))
-    return (miscalculated(rng, quantity, index, values) if rng.random() < 0.5 else right), right
+    line, index, before = (
+        _formula(rng, (*HARD, *HARD, *OPERATIONS)),
+        rng.randrange(LENGTHS[1]),
+        rng.randrange(MODULUS),
+    )
+    made = Problem("chain", "", before, (line,) * (index + 2))
+    right = written(made, index, line, before, line.value(before))
+    return (miscalculated(rng, made, index, line, before) if rng.random() < 0.5 else right), right
