@@ -5,8 +5,8 @@ from block to block, so that a machine that drifts or slows down hits all alike.
 nothing runs at once; else a block is large enough to keep the engines busy, and a wave loads them with one
 cell only, since the latency of a cell under load must not depend on what another one does.
 
-Before a block each model reads its problems once, unmeasured: so every cell finds the prompt equally cached,
-and the first cell of a session pays for no warm-up.
+Before a block (in this process: before each wave) each model reads its problems once, unmeasured: so every
+cell finds the prompt equally cached, and the first cell of a session pays for no warm-up.
 """
 
 import asyncio
@@ -110,15 +110,31 @@ class Study:
     async def rows(self) -> AsyncGenerator[Row, None]:
         """Each run as it is done and kept. Raises StudyStopped if the engines do not answer any more."""
         for left in blocks(self._plan, self._store.done()):
-            for position in sorted({key.position for wave in left for key in wave.runs}):
-                await self._read(position)
+            if not self._one_cache:
+                await self._read(left)
             for wave in left:
+                if self._one_cache:
+                    await self._read([wave])
                 async with aclosing(self._wave(wave)) as rows:
                     async for row in rows:
                         yield row
 
-    async def _read(self, position: int) -> None:
-        """Let each model read a problem, so that its prompt is in the cache for whichever cell is first."""
+    @property
+    def _one_cache(self) -> bool:
+        """Whether a model in this process works here: its one cache still holds the last cell's chain.
+
+        A model that is sure of itself writes the same steps again, and the next cell would find them read.
+        Reading the problem drops what follows it. A server's shared cache cannot be told to forget.
+        """
+        settings = self._pair.settings
+        return settings.base.url is None or settings.small.url is None
+
+    async def _read(self, waves: Sequence[Wave]) -> None:
+        """Let each model read the problems, so that all cells find the same in the cache: the prompt."""
+        for position in sorted({key.position for wave in waves for key in wave.runs}):
+            await self._read_one(position)
+
+    async def _read_one(self, position: int) -> None:
         text = self._plan.task.problems[position].text
         for seat in self._pair.seated:  # each is named like the scheme in which it works alone
             one_token = ReasoningSettings.model_validate(
