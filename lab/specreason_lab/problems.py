@@ -22,8 +22,8 @@ Split = Literal["train", "dev", "test", "hard"]
 
 FAMILIES: tuple[Family, ...] = ("chain", "words", "sequence")
 MODULUS = 100
-LENGTHS = (3, 12)  # steps of a problem
-HARD_LENGTHS = (13, 20)  # out of distribution: longer than anything in training
+LENGTHS = (3, 7)  # steps of a problem
+HARD_LENGTHS = (8, 12)  # out of distribution: longer than anything in training
 THINK_CLOSE = "</think>"
 GOING_ON = "Let us go on with the next line of the problem:"
 

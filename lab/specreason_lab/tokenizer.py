@@ -11,13 +11,14 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import FACTORS, HARD_LENGTHS, MODULUS, Problem, problems, reply
+from specreason_lab.problems import FACTORS, MODULUS, Problem, problems, reply
 
 END, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 BLANK_LINE = "\n\n"
 CONTROL = (END, TURN, TURN_END)
-LABELS = tuple(f"{number})" for number in range(1, HARD_LENGTHS[1] + 1))
+LABELS = tuple(f"{number})" for number in range(1, 21))
+_LENGTHS = (3, 12)  # of the problems whose texts the merges are learned from
 WITH_NUMBER = tuple(
     [f" {sign}{number}" for sign in "+-" for number in range(1, MODULUS)]
     + [f" *{factor}" for factor in range(2, FACTORS[1] + 1)]
@@ -64,7 +65,7 @@ def train_tokenizer(sample: Iterable[str], size: int) -> Tokenizer:
 def make_tokenizer(path: Path, size: int) -> Tokenizer:
     """The tokenizer at `path`, made there if it is not yet; the same on every machine."""
     if not path.exists():
-        source = problems(0, "train")
+        source = problems(0, "train", _LENGTHS)
         texts = [text for _ in range(4000) for text in _texts(next(source))]
         texts += [f"system\nuser\nassistant\n{INSTRUCTION}"] * 500
         texts += [f"{space}{number}" for number in range(100) for space in ("", " ") for _ in range(500)]
