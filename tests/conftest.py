@@ -1,4 +1,4 @@
-"""What all tests share: the weights' folder, no network, no blocked event loop, one small real model."""
+"""What all tests share: the weights' folder, no network, no blocked event loop, small real models."""
 
 import inspect
 import ipaddress
@@ -16,7 +16,7 @@ from hypothesis import settings
 from specreason.config import EngineSettings
 from specreason.engines import embedded
 from specreason.engines.http import HttpEngine
-from specreason.models import cache
+from specreason.models import cache, catalogue
 
 os.environ.setdefault(cache.CACHE_VARIABLE, str(Path(__file__).parents[1] / ".cache" / "specreason"))
 
@@ -24,8 +24,8 @@ os.environ.setdefault(cache.CACHE_VARIABLE, str(Path(__file__).parents[1] / ".ca
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
-TINY = "smollm2-135m-instruct"
-CONTEXT = 2048
+POCKET = catalogue.pair(catalogue.POCKET_PAIR).base.name
+TALKER = "smollm2-135m-instruct"
 
 # Where blocking the event loop is right, and why. (file, functions)
 MAY_BLOCK = [
@@ -102,8 +102,20 @@ def no_blocking(request: pytest.FixtureRequest, no_network: None) -> Generator[N
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def tiny() -> AsyncGenerator[HttpEngine]:
-    """A real model of 135M parameters in this process, as base; loaded once a module."""
-    engine = await embedded.load("base", cache.require(TINY), TINY, EngineSettings(context=CONTEXT))
+async def pocket() -> AsyncGenerator[HttpEngine]:
+    """The base model of the pocket pair in this process: quick, but it stops of its own accord."""
+    engine = await embedded.load(
+        "base", cache.require(POCKET), POCKET, EngineSettings(context=1024, threads=1)
+    )
+    yield engine
+    await engine.aclose()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def talker() -> AsyncGenerator[HttpEngine]:
+    """A model of 135M parameters without a thinking block, which writes on and on: to be broken off."""
+    engine = await embedded.load(
+        "base", cache.require(TALKER), TALKER, EngineSettings(context=2048, threads=1)
+    )
     yield engine
     await engine.aclose()

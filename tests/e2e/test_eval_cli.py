@@ -1,15 +1,18 @@
-"""`specreason eval` as a user meets it: a real process on a small real model, killed and gone on with."""
+"""`specreason eval` as a user meets it: a real process on the pocket pair, killed and gone on with."""
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from specreason_lab.problems import problems
 
 pytestmark = pytest.mark.xdist_group("models")
 pytest.importorskip("scipy")
@@ -17,19 +20,15 @@ pytest.importorskip("scipy")
 COMMAND = [sys.executable, "-m", "specreason.cli.app"]
 STUDY = ["eval", "run", "--task", "task.jsonl", "--schemes", "base,specreason", "--store", "s.sqlite"]
 CONFIG = """
-[base]
-model = "smollm2-135m-instruct"
-context = 1024
-[small]
-model = "smollm2-135m-instruct"
-context = 1024
+pair = "pocket"
 [reasoning]
-token_budget = 32
-max_step_tokens = 12
-answer_tokens = 8
-threshold = 4
+token_budget = 120
 """
-TASK = "\n".join(f'{{"id": "p{n}", "problem": "What is {n} + 8?", "answer": "{n + 8}"}}' for n in range(3))
+PROBLEMS = 10  # enough for a kill in the middle
+TASK = "\n".join(
+    json.dumps({"id": f"p{n}", "problem": made.text, "answer": str(made.answer)})
+    for n, made in enumerate(islice(problems(0, "test", (3, 5)), PROBLEMS))
+)
 
 
 @pytest.fixture
@@ -67,17 +66,17 @@ def test_a_killed_study_goes_on_and_is_reported(folder: Path) -> None:
         assert process.poll() is None, "the study ended before it could be killed"
         os.killpg(process.pid, signal.SIGKILL)
     before = runs(folder)
-    assert 2 <= before < 6
+    assert 2 <= before < 2 * PROBLEMS
     process = run(*STUDY, cwd=folder)
     assert process.returncode == 0, process.stderr
     assert f"{before} runs are there already" in process.stderr
-    assert runs(folder) == 6
+    assert runs(folder) == 2 * PROBLEMS
     report = run("eval", "report", "s.sqlite", cwd=folder)
     assert report.returncode == 0, report.stderr
     assert (folder / "s.html").read_text().startswith("<!doctype html>")
     assert "## Accuracy and latency" in (folder / "s.md").read_text()
     compared = run("eval", "compare", "s.sqlite:base", "s.sqlite:specreason", cwd=folder)
-    assert "This holds for problems like these 3" in compared.stdout
+    assert f"This holds for problems like these {PROBLEMS}" in compared.stdout
     trace = run("eval", "trace", "s.sqlite", "p1", "--cell", "base", cwd=folder)
     assert trace.stdout.startswith('{"at":0.0,"scheme":"base"')
 
@@ -89,7 +88,7 @@ BAD = [
     (["--task", "task.jsonl", "--budget", "5..2"], "LOW..HIGH"),
     (["--task", "task.jsonl", "--concurrency", "0"], "whole numbers from 1"),
     (["--task", "task.jsonl", "--samples", "2", "--temperature", "0"], "would run the same thing again"),
-    (["--task", "task.jsonl", "--skip", "9"], "leaves none"),
+    (["--task", "task.jsonl", "--skip", str(PROBLEMS)], "leaves none"),
 ]
 
 

@@ -1,10 +1,11 @@
-"""The embedded engine with a real model (135M parameters): llama.cpp in this process."""
+"""The embedded engine with real models, the pocket pair: llama.cpp in this process."""
 
 import asyncio
 import time
 from pathlib import Path
 
 import pytest
+from specreason_lab.problems import problems
 
 from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
 from specreason.engines.chat_format import open_turn
@@ -13,14 +14,23 @@ from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
 from specreason.engines.protocol import Piece, Prompt, Sampling
 from specreason.errors import ContextOverflow, EngineUnavailable
+from specreason.models import catalogue
 from specreason.reasoning.chain import Role
 from specreason.session import SpecReason
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("models")]
 
-TINY = "smollm2-135m-instruct"
-CONTEXT = 2048
-GREEDY = SamplingSettings(temperature=0, seed=1)
+PAIR = catalogue.pair(catalogue.POCKET_PAIR)
+CONTEXT = 1024
+SETTINGS = Settings(pair=PAIR.name, sampling=SamplingSettings(temperature=0, seed=1))
+PROBLEM = next(problems(0, "test", (12, 12))).text  # some 150 tokens to write
+BUDGET = 150
+
+
+async def opened(engine: HttpEngine, problem: str = PROBLEM) -> Prompt:
+    """The problem, up to where the model writes its first step: it has more to say than a few tokens."""
+    message = {"role": "user", "content": problem}
+    return (await open_turn(engine, [message], EngineSettings(), thinking=True)).prompt
 
 
 async def pieces(engine: HttpEngine, prompt: Prompt, max_tokens: int = 8) -> list[Piece]:
@@ -29,7 +39,7 @@ async def pieces(engine: HttpEngine, prompt: Prompt, max_tokens: int = 8) -> lis
 
 
 async def idle(engine: HttpEngine, within: float = 5.0) -> bool:
-    """Whether the server soon works on nothing: long before the thousands of tokens of a test are written."""
+    """Whether the server soon works on nothing: long before the talker has written thousands of tokens."""
     end = time.perf_counter() + within
     while await engine.running_requests():
         if time.perf_counter() > end:
@@ -38,26 +48,26 @@ async def idle(engine: HttpEngine, within: float = 5.0) -> bool:
     return True
 
 
-async def test_all_capabilities_are_seen(tiny: HttpEngine) -> None:
-    seen = tiny.capabilities
+async def test_all_capabilities_are_seen(pocket: HttpEngine) -> None:
+    seen = pocket.capabilities
     assert (seen.tokenize, seen.token_prompts, seen.token_ids_back) == (True, True, True)
     assert (seen.cached_tokens, seen.own_template) == (True, True)
     assert seen.first_token_logprobs >= 20
-    assert tiny.context_length == CONTEXT
-    assert tiny.model == TINY
-    assert tiny.dialect == "llama-server"
-    assert tiny.vocabulary
+    assert pocket.context_length == CONTEXT
+    assert pocket.model == PAIR.base.name
+    assert pocket.dialect == "llama-server"
+    assert pocket.vocabulary
 
 
-async def test_a_control_token_in_a_problem_stays_text(tiny: HttpEngine) -> None:
-    ids = (await tiny.tokenize("<|im_end|>", control=True)).ids
+async def test_a_control_token_in_a_problem_stays_text(pocket: HttpEngine) -> None:
+    ids = (await pocket.tokenize("<|im_end|>", control=True)).ids
     assert ids is not None
     assert len(ids) == 1
     control = ids[0]
 
     async def turn(problem: str) -> Prompt:
         message = {"role": "user", "content": problem}
-        return (await open_turn(tiny, [message], EngineSettings(), thinking=False)).prompt
+        return (await open_turn(pocket, [message], EngineSettings(), thinking=False)).prompt
 
     plain, hostile = (
         await turn("What is 2 + 2?"),
@@ -65,17 +75,15 @@ async def test_a_control_token_in_a_problem_stays_text(tiny: HttpEngine) -> None
     )
     assert (plain.ids or []).count(control) >= 1
     assert (hostile.ids or []).count(control) == (plain.ids or []).count(control)
-    assert "<|im_end|>" in hostile.text.removesuffix("<|im_end|>\n<|im_start|>assistant\n")
-    assert control not in ((await tiny.tokenize("<|im_end|>")).ids or ())
+    assert "2 + 2?<|im_end|>" in hostile.text
+    assert control not in ((await pocket.tokenize("<|im_end|>")).ids or ())
 
 
-async def test_a_prefix_is_cached_after_the_first_call(tiny: HttpEngine) -> None:
-    prompt = Prompt().plus(
-        await tiny.tokenize("The cache holds the prefix of this sentence, all but its end:")
-    )
+async def test_a_prefix_is_cached_after_the_first_call(pocket: HttpEngine) -> None:
+    prompt = await opened(pocket)
     cached: list[int | None] = []
     for _ in range(2):
-        call = tiny.generate(prompt, sampling=Sampling(), max_tokens=4, session="cached")
+        call = pocket.generate(prompt, sampling=Sampling(), max_tokens=4, session="cached")
         async for _piece in call:
             pass
         assert call.usage.prompt_tokens == prompt.tokens
@@ -84,62 +92,62 @@ async def test_a_prefix_is_cached_after_the_first_call(tiny: HttpEngine) -> None
         cached.append(call.usage.cached_tokens)
     assert prompt.tokens is not None
     assert cached[1] == prompt.tokens - 1
-    told = await tiny.next_token_logprobs(prompt, session="cached")
+    told = await pocket.next_token_logprobs(prompt, session="cached")
     assert told.usage.cached_tokens == prompt.tokens - 1
 
 
-async def test_extending_a_chain_reads_only_what_is_new(tiny: HttpEngine) -> None:
-    first = Prompt().plus(await tiny.tokenize("One, two, three, four, five, six, seven,"))
-    call = tiny.generate(first, sampling=Sampling(), max_tokens=6, session="grown")
+async def test_extending_a_chain_reads_only_what_is_new(pocket: HttpEngine) -> None:
+    first = await opened(pocket)
+    call = pocket.generate(first, sampling=Sampling(), max_tokens=6, session="grown")
     written = [piece async for piece in call]
     ids = [i for piece in written for i in piece.ids or ()]
     assert len(ids) == call.usage.generated_tokens == 6
-    grown = first.plus(await tiny.tokenize("".join(piece.text for piece in written)))
-    told = await tiny.next_token_logprobs(grown, session="grown")
+    grown = first.plus(await pocket.tokenize("".join(piece.text for piece in written)))
+    told = await pocket.next_token_logprobs(grown, session="grown")
     assert told.usage.cached_tokens is not None
     assert first.tokens is not None
     assert told.usage.cached_tokens >= first.tokens
 
 
-async def test_ids_given_back_are_those_of_the_text(tiny: HttpEngine) -> None:
-    written = await pieces(tiny, Prompt().plus(await tiny.tokenize("1, 2, 3, 4, 5,")), 12)
+async def test_ids_given_back_are_those_of_the_text(pocket: HttpEngine) -> None:
+    written = await pieces(pocket, await opened(pocket), 8)
     ids = tuple(i for piece in written for i in piece.ids or ())
     text = "".join(piece.text for piece in written)
     assert ids
-    assert (await tiny.tokenize(text)).ids == ids
+    assert (await pocket.tokenize(text)).ids == ids
     assert all(len(piece.ids or ()) == len(piece.logprobs or ()) for piece in written)
     assert all(logprob <= 0 for piece in written for logprob in piece.logprobs or ())
 
 
-async def test_greedy_takes_the_likeliest_token(tiny: HttpEngine) -> None:
-    prompt = Prompt().plus(await tiny.tokenize("The capital of France is"))
-    told = await tiny.next_token_logprobs(prompt)
-    assert next(iter(told.logprobs)) == (await pieces(tiny, prompt, 1))[0].text
+async def test_greedy_takes_the_likeliest_token(pocket: HttpEngine) -> None:
+    prompt = await opened(pocket)
+    told = await pocket.next_token_logprobs(prompt)
+    assert next(iter(told.logprobs)) == (await pieces(pocket, prompt, 1))[0].text
     assert list(told.logprobs.values()) == sorted(told.logprobs.values(), reverse=True)
     assert len(told.logprobs) >= 20
 
 
-async def test_cancellation_frees_the_slot(tiny: HttpEngine) -> None:
-    assert await idle(tiny)
-    assert await probe_cancellation(tiny) is True
-    call = tiny.generate(
-        Prompt().plus(await tiny.tokenize("Count: one, two,")),
+async def test_cancellation_frees_the_slot(talker: HttpEngine) -> None:
+    assert await idle(talker)
+    assert await probe_cancellation(talker) is True
+    call = talker.generate(
+        Prompt().plus(await talker.tokenize("Count: one, two,")),
         sampling=Sampling(temperature=1.0),
         max_tokens=2000,
         session="cancelled",
     )
     await anext(call)
-    assert await tiny.running_requests() == 1
+    assert await talker.running_requests() == 1
     await call.aclose()
-    assert await idle(tiny)
+    assert await idle(talker)
     assert call.finish == "cancelled"
     assert call.usage.generated_tokens < 2000
 
 
-async def test_a_cancelled_task_frees_the_slot(tiny: HttpEngine) -> None:
+async def test_a_cancelled_task_frees_the_slot(talker: HttpEngine) -> None:
     begun = asyncio.Event()
-    call = tiny.generate(
-        Prompt().plus(await tiny.tokenize("Count: one, two,")),
+    call = talker.generate(
+        Prompt().plus(await talker.tokenize("Count: one, two,")),
         sampling=Sampling(temperature=1.0),
         max_tokens=2000,
     )
@@ -153,10 +161,10 @@ async def test_a_cancelled_task_frees_the_slot(tiny: HttpEngine) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await idle(tiny)
+    assert await idle(talker)
 
 
-async def test_the_event_loop_is_not_blocked(tiny: HttpEngine) -> None:
+async def test_the_event_loop_is_not_blocked(pocket: HttpEngine) -> None:
     gaps: list[float] = []
 
     async def tick() -> None:
@@ -166,60 +174,69 @@ async def test_the_event_loop_is_not_blocked(tiny: HttpEngine) -> None:
             gaps.append(time.perf_counter() - before)
 
     ticking = asyncio.create_task(tick())
-    long = await tiny.tokenize("A long prompt to read takes a while. " * 60)
-    await pieces(tiny, Prompt().plus(long), 60)
+    for number in range(3):  # nothing is cached
+        long = await opened(pocket, f"{number}) {PROBLEM}\n" * 3)
+        await pieces(pocket, long, 60)
     ticking.cancel()
     assert len(gaps) > 20
     assert max(gaps) < 0.5
 
 
-async def test_a_prompt_too_long_is_a_context_overflow(tiny: HttpEngine) -> None:
-    prompt = Prompt().plus(await tiny.tokenize("word " * (CONTEXT + 1)))
+async def test_a_prompt_too_long_is_a_context_overflow(pocket: HttpEngine) -> None:
+    prompt = Prompt().plus(await pocket.tokenize("word " * (CONTEXT + 1)))
     with pytest.raises(ContextOverflow, match=f"context of {CONTEXT}"):
-        await pieces(tiny, prompt)
-    async with SpecReason(_settings(), engines={"base": tiny}) as engine:
+        await pieces(pocket, prompt)
+    async with SpecReason(SETTINGS, engines={"base": pocket}) as engine:
         with pytest.raises(ContextOverflow, match=r"base\.context"):
             await engine.solve("word " * (CONTEXT + 1), reasoning=_reasoning("base"))
-    assert await idle(tiny)
+    assert await idle(pocket)
 
 
 # ---------------------------------------------------------------- whole problems
 
 
-def _settings() -> Settings:
-    one = EngineSettings(model=TINY, context=CONTEXT)
-    return Settings(base=one, small=one, sampling=GREEDY)
-
-
 def _reasoning(scheme: str, threshold: float = 7.0) -> ReasoningSettings:
+    """The rest is what suits the pair."""
     return ReasoningSettings.model_validate(
-        {
-            "scheme": scheme,
-            "threshold": threshold,
-            "token_budget": 150,
-            "max_step_tokens": 50,
-            "answer_tokens": 40,
-        }
+        {"scheme": scheme, "threshold": threshold, "token_budget": BUDGET}
+    )
+
+
+def _talking(**reasoning: int) -> Settings:
+    told = {"scheme": "base", "max_step_tokens": 40, **reasoning}
+    return Settings(
+        base=EngineSettings(model="smollm2-135m-instruct"),
+        sampling=SETTINGS.sampling,
+        reasoning=ReasoningSettings.model_validate(told),
     )
 
 
 @pytest.mark.parametrize("scheme", ["base", "small"])
-async def test_one_model_writes_everything(tiny: HttpEngine, scheme: Role) -> None:
-    async with SpecReason(_settings(), engines={scheme: tiny}) as engine:
-        result = await engine.solve("What is 12 * 13?", reasoning=_reasoning(scheme))
+async def test_one_model_writes_everything(pocket: HttpEngine, scheme: Role) -> None:
+    async with SpecReason(SETTINGS, engines={scheme: pocket}) as engine:
+        result = await engine.solve(PROBLEM, reasoning=_reasoning(scheme))
     assert result.finished
     assert result.scheme == scheme
     assert {step.author for step in result.steps} == {scheme}
     assert result.accepted == result.drafts  # nobody judges
-    assert 0 < sum(step.tokens for step in result.steps) <= 150
+    assert 0 < sum(step.tokens for step in result.steps) <= BUDGET
     assert result.answer_text
-    assert await idle(tiny)
+    assert await idle(pocket)
 
 
-async def test_speculation_with_every_draft_kept_or_rejected(tiny: HttpEngine) -> None:
-    async with SpecReason(_settings(), roles=["base", "small"]) as engine:
-        kept = await engine.solve("What is 12 * 13?", reasoning=_reasoning("specreason", 0))
-        strict = await engine.solve("What is 12 * 13?", reasoning=_reasoning("specreason", 9))
+async def test_a_model_without_a_thinking_block_writes_everything(talker: HttpEngine) -> None:
+    async with SpecReason(_talking(token_budget=60, answer_tokens=20), engines={"base": talker}) as engine:
+        result = await engine.solve("What is 12 * 13?")
+    assert result.finished
+    assert result.steps
+    assert result.answer_text
+    assert await idle(talker)
+
+
+async def test_speculation_with_every_draft_kept_or_rejected(pocket: HttpEngine) -> None:
+    async with SpecReason(SETTINGS, roles=["base", "small"]) as engine:
+        kept = await engine.solve(PROBLEM, reasoning=_reasoning("specreason", 0))
+        strict = await engine.solve(PROBLEM, reasoning=_reasoning("specreason", 9))
         for role in ("base", "small"):
             running = engine.engines[role]
             assert isinstance(running, HttpEngine)
@@ -228,31 +245,30 @@ async def test_speculation_with_every_draft_kept_or_rejected(tiny: HttpEngine) -
         assert result.finished
         assert result.degraded is None
         assert result.drafts >= 1
-        assert result.models == {"base": TINY, "small": TINY}
-        assert 0 < sum(step.tokens for step in result.steps) <= 150
-        # A chain of a few short steps: new drafts and the judge's question weigh most here.
+        assert result.models == {"base": PAIR.base.name, "small": PAIR.small.name}
+        assert 0 < sum(step.tokens for step in result.steps) <= BUDGET
         assert (result.cached_token_share or 0) > 0.3
     # A draft without a digit counts as unscorable and is rejected at any threshold.
     assert kept.accepted + kept.unscorable >= kept.drafts - 1
     assert strict.accepted <= kept.accepted or strict.drafts > kept.drafts
 
 
-async def test_speculation_on_one_server_for_both(tiny: HttpEngine) -> None:
-    async with SpecReason(_settings(), engines={"base": tiny, "small": tiny}) as engine:
-        result = await engine.solve("What is 3 + 4?", reasoning=_reasoning("specreason", 0))
+async def test_speculation_on_one_server_for_both(pocket: HttpEngine) -> None:
+    async with SpecReason(SETTINGS, engines={"base": pocket, "small": pocket}) as engine:
+        result = await engine.solve(PROBLEM, reasoning=_reasoning("specreason", 0))
     assert result.finished
     assert result.steps
-    assert await idle(tiny)
+    assert await idle(pocket)
 
 
-async def test_leaving_a_problem_stops_the_model(tiny: HttpEngine) -> None:
-    async with SpecReason(_settings(), engines={"base": tiny}) as engine:
-        events = engine.stream("Tell a long story.", reasoning=_reasoning("base"))
+async def test_leaving_a_problem_stops_the_model(talker: HttpEngine) -> None:
+    async with SpecReason(_talking(token_budget=1500), engines={"base": talker}) as engine:
+        events = engine.stream("Tell a long story.")
         async for event in events:
             if event.event == "step_accepted":
                 break
         await events.aclose()
-    assert await idle(tiny)
+    assert await idle(talker)
 
 
 async def test_a_file_that_is_no_model(tmp_path: Path) -> None:

@@ -7,20 +7,24 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
+from specreason_lab.problems import problems
 
 from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
 from specreason.engines import embedded
+from specreason.engines.chat_format import open_turn
 from specreason.engines.connect import connect, probe_cancellation
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
 from specreason.engines.protocol import Prompt, Sampling
 from specreason.errors import EngineRejected
-from specreason.models import cache
+from specreason.models import cache, catalogue
 from specreason.session import SpecReason
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("models")]
 
-TINY = "smollm2-135m-instruct"
+PAIR = catalogue.POCKET_PAIR
+MODEL = catalogue.pair(PAIR).base.name
+PROBLEM = next(problems(0, "test", (12, 12))).text
 
 
 class Address:
@@ -47,16 +51,24 @@ async def address() -> AsyncGenerator[Address]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "connect", overhear)
-        engine = await embedded.load("base", cache.require(TINY), TINY, EngineSettings(context=2048))
+        engine = await embedded.load(
+            "base", cache.require(MODEL), MODEL, EngineSettings(context=1024, threads=1)
+        )
     yield Address(told[0])
     await engine.aclose()
 
 
+async def opened(engine: HttpEngine) -> Prompt:
+    message = {"role": "user", "content": PROBLEM}
+    return (await open_turn(engine, [message], EngineSettings(), thinking=True)).prompt
+
+
 async def test_auto_recognises_llama_server(address: Address) -> None:
-    engine = await connect("base", address.settings())
+    # Or the model may end its text before anyone can leave.
+    engine = await connect("base", address.settings(extra_body={"ignore_eos": True}))
     assert engine.dialect == "llama-server"
-    assert engine.model == TINY
-    assert engine.context_length == 2048
+    assert engine.model == MODEL
+    assert engine.context_length == 1024
     seen = engine.capabilities
     assert seen.tokenize
     assert seen.token_prompts
@@ -72,8 +84,7 @@ async def test_both_ways_give_the_same_tokens(address: Address) -> None:
     engines = [await connect("base", address.settings(dialect=d)) for d in ("auto", "llama-server")]
     said: list[list[tuple[int, ...] | None]] = []
     for engine in engines:
-        prompt = Prompt().plus(await engine.tokenize("The capital of France is"))
-        call = engine.generate(prompt, sampling=Sampling(), max_tokens=6)
+        call = engine.generate(await opened(engine), sampling=Sampling(), max_tokens=6)
         said.append([piece.ids async for piece in call])
         await engine.aclose()
     assert said[0] == said[1]
@@ -83,8 +94,7 @@ async def test_both_ways_give_the_same_tokens(address: Address) -> None:
 async def test_generic_takes_text_only(address: Address) -> None:
     engine = await connect("base", address.settings(dialect="generic", chat_template="chatml"))
     assert not engine.capabilities.token_prompts
-    prompt = Prompt().plus(await engine.tokenize("The capital of France is"))
-    call = engine.generate(prompt, sampling=Sampling(), max_tokens=4)
+    call = engine.generate(await opened(engine), sampling=Sampling(), max_tokens=4)
     assert "".join([piece.text async for piece in call])
     assert call.finish == "length"
     await engine.aclose()
@@ -101,19 +111,20 @@ async def test_a_wrong_key_names_the_setting(address: Address, key: str | None) 
 
 
 async def test_an_unknown_model_lists_the_served_one(address: Address) -> None:
-    with pytest.raises(EngineRejected, match=f"'other'.*{TINY}"):
+    with pytest.raises(EngineRejected, match=f"'other'.*{MODEL}"):
         await connect("base", address.settings(model="other"))
 
 
 async def test_a_pair_of_endpoints_solves_a_problem(address: Address) -> None:
     settings = Settings(
-        base=address.settings(),
-        small=address.settings(),
-        reasoning=ReasoningSettings(token_budget=120, max_step_tokens=40, answer_tokens=30, threshold=0),
+        pair=PAIR,
+        base=address.settings(model=MODEL),
+        small=address.settings(model=MODEL),
+        reasoning=ReasoningSettings(token_budget=120, threshold=0),
         sampling=SamplingSettings(temperature=0),
     )
     async with SpecReason(settings) as engine:
-        result = await asyncio.wait_for(engine.solve("What is 3 + 4?"), 120)
+        result = await asyncio.wait_for(engine.solve(PROBLEM), 120)
     assert result.finished
     assert result.drafts >= 1
     assert result.degraded is None

@@ -1,6 +1,6 @@
 """The examples as they stand, each a process of its own, against a server around a real model.
 
-The quick round takes the 135M model for both roles; the round on the embedded pair is slow on CPUs.
+The quick round takes the pocket pair, whatever it makes of their problems; the other one is slow on CPUs.
 """
 
 import os
@@ -12,19 +12,18 @@ from pathlib import Path
 import pytest
 from serving import served_in_a_thread
 
-from specreason import EngineSettings, ReasoningSettings, ServerSettings, Settings
+from specreason import ReasoningSettings, ServerSettings, Settings
+from specreason.models import catalogue
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TINY = "smollm2-135m-instruct"
 KEY = "key-of-the-examples"
 
 pytestmark = pytest.mark.xdist_group("models")
 
 
-def settings(base: EngineSettings, small: EngineSettings) -> Settings:
+def settings(pair: str) -> Settings:
     return Settings(
-        base=base,
-        small=small,
+        pair=pair,
         server=ServerSettings.model_validate({"port": 0, "api_keys": [KEY]}),
         reasoning=ReasoningSettings(token_budget=150, max_step_tokens=40),
     )
@@ -33,8 +32,8 @@ def settings(base: EngineSettings, small: EngineSettings) -> Settings:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(settings(EngineSettings(model=TINY), EngineSettings(model=TINY)), id="135M"),
-        pytest.param(settings(EngineSettings(), EngineSettings()), id="pair", marks=pytest.mark.real_pair),
+        pytest.param(settings(catalogue.POCKET_PAIR), id="pocket"),
+        pytest.param(settings(catalogue.EMBEDDED_PAIR), id="pair", marks=pytest.mark.real_pair),
     ],
 )
 def url(request: pytest.FixtureRequest) -> Generator[str]:

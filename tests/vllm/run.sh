@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests in this folder against two live vLLM servers (CPU build) with tiny random models.
-#   VLLM_ENV=/path  use this environment instead of making .venv-vllm (4 GB)
+# The tests in this folder against two live vLLM servers (CPU build) with the pocket pair.
+#   VLLM_ENV=/path  use this environment, of the same Python, instead of making .venv-vllm (4 GB)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -42,6 +42,21 @@ info=$cache/shim/vllm-$version+cpu.dist-info
 mkdir -p "$info"
 printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" >"$info/METADATA"
 
+# vLLM loads hub folders. The lab makes them of the weights that ship; it needs PyTorch, which is the server's,
+# so that environment's packages stand behind our own.
+packages=$("$env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+unpack() { # base or small
+  PACKAGES="$packages" .venv/bin/python - lab unpack "$1" --to "$cache" <<'PYTHON'
+import os
+import sys
+
+sys.path.append(os.environ["PACKAGES"])
+from specreason.cli.app import main
+
+main()
+PYTHON
+}
+
 read -r base_port small_port < <("$env/bin/python" - <<'PYTHON'
 import socket
 
@@ -50,13 +65,13 @@ print(*(s.getsockname()[1] for s in sockets))
 PYTHON
 )
 
-serve() { # NAME SEED PORT
-  "$env/bin/python" tests/vllm/make_tiny_llama.py "$cache/tiny-$1" --seed "$2"
+serve() { # NAME PORT
+  unpack "$1"
   env PYTHONPATH="$cache/shim" VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1 OMP_NUM_THREADS=1 \
     HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 \
     VLLM_CACHE_ROOT="$cache/vllm" TORCHINDUCTOR_CACHE_DIR="$cache/inductor" \
-    "$env/bin/vllm" serve "$cache/tiny-$1" --served-model-name "tiny-$1" \
-    --host 127.0.0.1 --port "$3" --dtype float32 --max-model-len 4096 --enforce-eager \
+    "$env/bin/vllm" serve "$cache/specreason-pocket-$1" --served-model-name "specreason-pocket-$1" \
+    --host 127.0.0.1 --port "$2" --dtype float32 --max-model-len 1024 --enforce-eager \
     --enable-prompt-tokens-details --enable-prefix-caching >"$cache/$1.log" 2>&1 &
   pids+=($!)
 }
@@ -72,8 +87,8 @@ wait_for() { # NAME PORT PID
   done
 }
 
-serve base 0 "$base_port"
-serve small 1 "$small_port"
+serve base "$base_port"
+serve small "$small_port"
 deadline=$((SECONDS + 180))
 wait_for base "$base_port" "${pids[0]}"
 wait_for small "$small_port" "${pids[1]}"
