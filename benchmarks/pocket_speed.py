@@ -120,8 +120,8 @@ async def in_turn(
     pairs: Mapping[str, SpecReason], count: int, temperature: float
 ) -> AsyncGenerator[Solved, None]:
     """Every problem under every scheme, each time in a new order: no two always share a busy moment."""
-    sampling = SamplingSettings(temperature=temperature, seed=1)
     for number, problem in enumerate(islice(problems(SEED, "test"), count)):
+        sampling = SamplingSettings(temperature=temperature, seed=number)
         for name in random.Random(number).sample(list(pairs), len(pairs)):
             # Copied, not validated: the threshold that nothing reaches is past the range of the setting.
             reasoning = ReasoningSettings().model_copy(update=SCHEMES[name])

@@ -73,11 +73,12 @@ async def side_by_side(
     Each scheme has engines of its own, all set alike: on shared ones it would find in the cache the chain
     that the scheme before it wrote for the same problem, and need not read what it judges.
     """
-    sampling = SamplingSettings(temperature=temperature, seed=1)
     labels = list(schemes)
     async with AsyncExitStack() as stack:
         pairs = {label: await stack.enter_async_context(SpecReason(settings)) for label in labels}
         for number, problem in enumerate(sample):
+            # Another seed for each problem: with one for all, an unlikely first draw would hit every problem.
+            sampling = SamplingSettings(temperature=temperature, seed=number)
             turn = number % len(labels)
             for label in labels[turn:] + labels[:turn]:
                 yield await solved(
