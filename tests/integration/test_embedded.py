@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 PAIR = catalogue.pair(catalogue.POCKET_PAIR)
 CONTEXT = 1024
 SETTINGS = Settings(pair=PAIR.name, sampling=SamplingSettings(temperature=0, seed=1))
-PROBLEM = next(problems(0, "test", (12, 12))).text  # some 150 tokens to write
+PROBLEM = next(problems(0, "test", (7, 7))).text  # some 150 tokens to write
 BUDGET = 150
 
 
@@ -175,7 +175,7 @@ async def test_the_event_loop_is_not_blocked(pocket: HttpEngine) -> None:
 
     ticking = asyncio.create_task(tick())
     for number in range(3):  # nothing is cached
-        long = await opened(pocket, f"{number}) {PROBLEM}\n" * 3)
+        long = await opened(pocket, f"{number}) {PROBLEM}\n" * 12)
         await pieces(pocket, long, 60)
     ticking.cancel()
     assert len(gaps) > 20

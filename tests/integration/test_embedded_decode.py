@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 POCKET = catalogue.pair(catalogue.POCKET_PAIR)
 ONE = EngineSettings(model=POCKET.base.name, context=1024, threads=1)
 BOTH = Settings(pair=POCKET.name, base=ONE, small=ONE, sampling=SamplingSettings(temperature=0, seed=1))
-PROBLEM = next(problems(0, "test", (12, 12))).text
+PROBLEM = next(problems(0, "test", (7, 7))).text
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -113,9 +113,10 @@ async def test_a_pair_in_this_process_shares_a_vocabulary(pair: str) -> None:
 
 async def test_models_of_two_vocabularies_are_refused_before_they_are_loaded() -> None:
     names = POCKET.base.name, "qwen2.5-coder-0.5b-instruct"
+    told = [gguf.vocabulary(cache.require(name)).told for name in names]
     one, other = (EngineSettings(model=name) for name in names)
     with pytest.raises(ConfigError) as caught:
         await open_decoder(Settings(base=one, small=other))
-    for part in ("'base.model'", *names, "'small.model'", "704 tokens", "151,936 tokens", "one family"):
+    for part in ("'base.model'", *names, "'small.model'", *told, "one family"):
         assert part in str(caught.value)
     assert caught.value.exit_code == 2

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 PAIR = catalogue.POCKET_PAIR
 MODEL = catalogue.pair(PAIR).base.name
-PROBLEM = next(problems(0, "test", (12, 12))).text
+PROBLEM = next(problems(0, "test", (7, 7))).text
 
 
 class Address:

@@ -45,6 +45,7 @@ printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" >"$info
 # vLLM loads hub folders. The lab makes them of the weights that ship; it needs PyTorch, which is the server's,
 # so that environment's packages stand behind our own.
 packages=$("$env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+rm -f "$cache/tokenizer.json" # of other weights, perhaps
 unpack() { # base or small
   PACKAGES="$packages" .venv/bin/python - lab unpack "$1" --to "$cache" <<'PYTHON'
 import os
