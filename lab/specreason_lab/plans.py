@@ -16,29 +16,30 @@ VOCABULARY = 1000  # all merges that the texts of the lab have to offer, and mar
 SAMPLED_PROBLEMS = 6_000
 NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
 
-# The base model's plan is put together from runs of parts of it, and was never run from nothing (LOG.md).
+# Put together from runs of parts of them, in worlds that changed; never run from nothing (LOG.md).
 PLANS = {
     "small": Plan(
         "small",
         Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY),
-        tokens=14_000_000,
+        tokens=20_000_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
-        curriculum=0.9,
+        curriculum=0.6,
+        drill=0.2,
     ),
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY),
-        tokens=20_000_000,
-        batch=2048,
-        muon=0.015,
+        tokens=8_000_000,
+        batch=2304,
+        muon=0.01,
         adam=2e-3,
         shallow=4,
-        deepen=0.8,
-        judge=0.3,
-        decay=0.6,
-        drill=0.3,
+        deepen=0.75,
+        judge=0.02,
+        decay=0.3,
+        drill=0.25,
     ),
 }
 
