@@ -10,7 +10,8 @@ ROUNDS ?= 2
 PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-  bench-decode bench-embedded bench-eval bench-pocket \
+.PHONY: demo demo-pocket test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed \
+  bench-concurrency bench-decode bench-embedded bench-eval bench-pocket \
   lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
@@ -70,13 +71,11 @@ bench-concurrency: $(READY) ## 1 to 32 problems at once on the emulated pair (RO
 bench-decode: models ## token-level speculation underneath: seconds a token on this machine
 	@$(BIN)/python -m benchmarks.decode
 
-<<<<<<< HEAD
 bench-pocket: $(READY) ## the method on the pocket pair: accuracy, speed-up, judge, regime (N= problems)
 	@$(BIN)/python -m benchmarks.pocket --problems $(N)
-=======
+
 bench-embedded: $(READY) ## flash or plain attention in the embedded engine: time of each call on this machine
 	@$(BIN)/python -m benchmarks.embedded
->>>>>>> f5c3d66713dd0f723c85eb3c7c39f23bd6fba26b
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)

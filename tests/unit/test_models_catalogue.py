@@ -3,7 +3,7 @@ import re
 import pytest
 
 from specreason.errors import ConfigError
-from specreason.models import catalogue
+from specreason.models import cache, catalogue
 from specreason.models.catalogue import HubFile, HubModel, RegistryWheels, Weights
 
 
@@ -19,19 +19,29 @@ def test_an_unknown_model_is_an_error_that_names_the_nearest():
 
 
 def test_a_name_near_to_nothing_lists_what_is_known():
-    with pytest.raises(ConfigError, match=r"Unknown pair 'zzz'\. Known: qwen-coder, qwq-r1"):
+    with pytest.raises(ConfigError, match=r"Unknown pair 'zzz'\. Known: qwen-coder, pocket, qwq-r1"):
         catalogue.pair("zzz")
 
 
 def test_the_embedded_pair_runs_from_files_and_the_pairs_of_the_paper_do_not():
     embedded = [pair.name for pair in catalogue.PAIRS.values() if pair.embedded]
-    assert embedded == [catalogue.EMBEDDED_PAIR]
+    assert embedded == [catalogue.EMBEDDED_PAIR, catalogue.POCKET_PAIR]
     assert catalogue.pair("qwq-zr1").base == HubModel("Qwen/QwQ-32B", "Apache-2.0")
     assert catalogue.pair("r1-70b").small.name == "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
 
 
-@pytest.mark.parametrize("weights", catalogue.WEIGHTS.values(), ids=lambda weights: weights.name)
-def test_every_entry_can_be_fetched_and_checked(weights: Weights):
+SHIPPED = [weights for weights in catalogue.WEIGHTS.values() if weights.shipped]
+FETCHED = [weights for weights in catalogue.WEIGHTS.values() if not weights.shipped]
+
+
+@pytest.mark.parametrize("weights", SHIPPED, ids=lambda weights: weights.name)
+def test_what_is_shipped_is_what_the_catalogue_says(weights: Weights):
+    assert weights.sources == ()
+    assert cache.verify(weights) == cache.path_of(weights)
+
+
+@pytest.mark.parametrize("weights", FETCHED, ids=lambda weights: weights.name)
+def test_every_other_entry_can_be_fetched_and_checked(weights: Weights):
     assert re.fullmatch("[0-9a-f]{64}", weights.sha256)
     assert weights.file.endswith(".gguf")
     hub, registry = weights.sources
