@@ -97,7 +97,7 @@ lab-export: $(LAB)/.ready ## GGUF files and hub folders of the trained pair, che
 	@$(LAB)/bin/specreason lab export base
 
 lab-test: $(LAB)/.ready ## tests of what needs PyTorch
-	@$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check pytest pytest-asyncio pytest-xdist hypothesis
+	@$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check blockbuster pytest pytest-asyncio pytest-xdist hypothesis
 	@$(LAB)/bin/python -m pytest tests/lab
 
 test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own environment, 4 GB)

@@ -160,7 +160,8 @@ def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem:
         start = len(ids)
         ids += written
         targets += [-100] * len(written)
-        targets[start - 1 : start + slip] = expected[: slip + 1]  # the first slip's place too: what is right
+        learned = expected[: slip + 1]  # the first slip's place too: what would be right there
+        targets[start - 1 : start - 1 + len(learned)] = learned
         for place in _judged_places(written, slip):
             verdicts.append((start + place + 1, place < slip))
         before.append(step)

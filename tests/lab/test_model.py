@@ -11,12 +11,13 @@ torch = pytest.importorskip("torch", reason="needs the lab extra: make lab-test"
 from specreason_lab.agree import agreement
 from specreason_lab.batches import Maker, ask, batch, chain, hang, step_ends
 from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
-from specreason_lab.model import Llama, Shape, continued, deepened
+from specreason_lab.model import Llama, Shape, continued, deepened, widened
 from specreason_lab.plans import VOCABULARY
 from specreason_lab.problems import problems
 from specreason_lab.tokenizer import encode, make_tokenizer, opened
 from specreason_lab.train import Plan, train
 
+from specreason.models import cache
 from specreason.reasoning.prompts import INLINE_JUDGE
 
 torch.set_num_threads(1)
@@ -91,6 +92,19 @@ def test_deepening_keeps_the_function(model):
     deep = deepened(model, 5).eval()
     with torch.no_grad():
         torch.testing.assert_close(deep(ids, *straight(20)), model(ids, *straight(20)))
+
+
+def test_widening_keeps_the_function(model):
+    ids = torch.randint(0, VOCABULARY, (1, 20))
+    wide = widened(model, Shape(layers=2, width=128, hidden=160, vocabulary=VOCABULARY)).eval()
+    with torch.no_grad():  # but for the norms' epsilon
+        torch.testing.assert_close(wide(ids, *straight(20)), model(ids, *straight(20)), rtol=1e-2, atol=1e-2)
+
+
+def test_the_shipped_weights_are_of_this_tokenizer(tokenizer):
+    for name in ("base", "small"):
+        shipped = read_gguf(cache.require(f"specreason-pocket-{name}"))
+        assert shipped.shape.vocabulary == tokenizer.get_vocab_size() == VOCABULARY
 
 
 def test_writing_with_a_cache_is_writing_without(model):
