@@ -59,12 +59,3 @@ def verdicts(model: Llama, batches: Sequence[Batch], nine: int) -> list[tuple[fl
         sure = logits.float().softmax(-1)[:, nine].tolist()
         told += zip(sure, (made.targets[made.judged] == nine).tolist(), strict=True)
     return told
-
-
-def area(told: Sequence[tuple[float, bool]]) -> float:
-    """Probability that a right step is told surer than a wrong one, ties half (AUC); NaN without both."""
-    right, wrong = ([sure for sure, good in told if good is kind] for kind in (True, False))
-    if not right or not wrong:
-        return float("nan")
-    a, b = torch.tensor(right)[:, None], torch.tensor(wrong)[None]
-    return float(((a > b).float() + (a == b).float() / 2).mean())

@@ -23,6 +23,7 @@ WITH_NUMBER = tuple(
     [f" {sign}{number}" for sign in "+-" for number in range(1, MODULUS)]
     + [f" *{factor}" for factor in range(2, FACTORS[1] + 1)]
 )
+# Tokens that are also plain text.
 MARKS = (
     THINK_OPEN,
     THINK_CLOSE,
@@ -30,7 +31,7 @@ MARKS = (
     INLINE_JUDGE,
     *LABELS,
     *WITH_NUMBER,
-)  # tokens that are also plain text
+)
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}

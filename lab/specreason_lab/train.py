@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from specreason_lab.batches import Batch, Candidates, Maker
-from specreason_lab.measure import accuracy, area, result_accuracy, verdicts
+from specreason_lab.figures import auc
+from specreason_lab.measure import accuracy, result_accuracy, verdicts
 from specreason_lab.model import Llama, Shape, deepened, widened
 from specreason_lab.muon import Muon
 from specreason_lab.problems import LENGTHS, problems
+from specreason_lab.side_by_side import Judged
 from specreason_lab.tokenizer import encode
 
 MASTERED = 0.3  # nats: chains grow when looking a value up costs less than this
@@ -272,5 +274,6 @@ def measurements(model: Llama, maker: Maker, *, judges: bool) -> dict[str, objec
         for kind, drill in (("loose", 1.0), ("chains", 0.0)):
             if kind == "loose" or maker.judged:
                 batches = replace(unseen, drill=drill).batches(LENGTHS, 0)
-                told[f"judge_{kind}"] = round(area(verdicts(model, batches, nine)), 3)
+                judged = [Judged(sure, good) for sure, good in verdicts(model, batches, nine)]
+                told[f"judge_{kind}"] = auc(judged)
     return told
