@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from specreason import ReasoningSettings, Result, SamplingSettings, Settings, SpecReason
 from specreason.reasoning.events import StepAccepted, StepDrafted, StepScored
 from specreason.reasoning.result import Tally
 from specreason_lab.problems import THINK_CLOSE, Problem, stated_answer
+
+_ONE_TOKEN = ReasoningSettings(token_budget=1, answer_tokens=1, max_step_tokens=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,25 @@ async def side_by_side(
 ) -> AsyncGenerator[Solved, None]:
     """Every problem under every scheme, in an order that turns from problem to problem.
 
-    Each scheme has engines of its own, all set alike: on shared ones it would find in the cache the chain
-    that the scheme before it wrote for the same problem, and need not read what it judges.
+    All share one pair of engines; `read_again` keeps one scheme's chain from the next.
     """
     labels = list(schemes)
-    async with AsyncExitStack() as stack:
-        pairs = {label: await stack.enter_async_context(SpecReason(settings)) for label in labels}
+    async with SpecReason(settings) as pair:
         for number, problem in enumerate(sample):
             # Another seed for each problem: with one for all, an unlikely first draw would hit every problem.
             sampling = SamplingSettings(temperature=temperature, seed=number)
             turn = number % len(labels)
             for label in labels[turn:] + labels[:turn]:
-                yield await solved(
-                    pairs[label], problem, schemes[label], sampling, number=number, label=label
-                )
+                await read_again(pair, problem)
+                yield await solved(pair, problem, schemes[label], sampling, number=number, label=label)
+
+
+async def read_again(pair: SpecReason, problem: Problem) -> None:
+    """Let each model read the problem alone: all that its caches keep of a chain after it is dropped.
+
+    Else a scheme would find the chain that the one before it wrote, and need not read what it judges.
+    """
+    rooms = {"small": pair.settings.small.parallel}
+    for seat in pair.seated:  # each is named like the scheme in which it works alone
+        for _ in range(rooms.get(seat, pair.settings.base.parallel)):
+            await pair.solve(problem.text, reasoning=_ONE_TOKEN.model_copy(update={"scheme": seat}))

@@ -76,10 +76,7 @@ class SpecReason:
         self._given = None if engines is None else (engines, decoder)
         self._policy = policy
         self._planner = planner
-        embedded = [r for r in ("base", "small") if engines is None and self._engine_settings(r).url is None]
-        more = SHARED_CORES if "base" in embedded else BATCHED
-        self._costs = {decoding: Costs(more) for decoding in (False, True)}
-        self._branches = "small" not in embedded  # in a batch further drafts are cheap, on shared cores dear
+        self._costs: dict[bool, Costs] = {}  # with token-level speculation underneath, and without
         self._stack = AsyncExitStack()
         self._thinking: dict[Role, bool] = {}
         self.engines, self.decoder = self._given or ({}, None)
@@ -92,6 +89,8 @@ class SpecReason:
                 self._thinking["base"] = await thinks(self.decoder, self.settings.base)
             for role, engine in self.engines.items():
                 self._thinking[role] = await thinks(engine, self._engine_settings(role))
+            more = SHARED_CORES if self._in_process("base") else BATCHED
+            self._costs = self._costs or {decoding: Costs(more) for decoding in (False, True)}
         except BaseException:
             await self._stack.aclose()
             raise
@@ -272,8 +271,15 @@ class SpecReason:
             reasoning.lookahead,
             reasoning.drafts_per_step,
             reasoning.hedge,
-            branches=several and self._branches,
+            # In a batch further drafts are cheap, on shared cores dear.
+            branches=several and not self._in_process("small"),
         )
+
+    def _in_process(self, role: Role) -> bool:
+        engine = self.engines.get(role) or (self.decoder if role == "base" else None)
+        if engine is None:  # not opened yet
+            return self._engine_settings(role).url is None
+        return engine.capabilities.in_process
 
     def _engine_settings(self, role: Role) -> EngineSettings:
         return self.settings.base if role == "base" else self.settings.small

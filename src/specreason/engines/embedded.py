@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import os
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ async def load(
         remote = settings.model_copy(
             update={"url": url, "model": model, "dialect": "llama-server", "api_key": SecretStr(key)}
         )
-        return await connect(name, remote, on_close=unload)
+        engine = await connect(name, remote, on_close=unload)
+        return engine.with_capabilities(replace(engine.capabilities, in_process=True))
     except BaseException:
         await unload()
         raise

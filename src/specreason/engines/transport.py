@@ -1,5 +1,6 @@
 """HTTP to one model server: one client, one place for retries, one place where failures get their names."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
@@ -23,6 +24,7 @@ from specreason.errors import (
 _RETRIED_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _LAST_PORT = 65535
 _QUOTED = 300  # characters of a server's own message that an error repeats
+_LINGER = 0.02  # seconds from a reply's last event to its end
 _SECRET = 6  # characters from which on a header's value is kept out of errors
 _USER_AND_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 _OVERFLOW_WORDS = (
@@ -137,8 +139,10 @@ class Transport:
 
     async def _chunks(self, events: httpx2.EventSource) -> AsyncGenerator[Any, None]:
         with self._named_failures():
-            async for event in events:
+            each = aiter(events)
+            async for event in each:
                 if event.data == "[DONE]":
+                    await _to_the_end(each)
                     return
                 try:
                     chunk = json.loads(event.data)
@@ -215,6 +219,14 @@ class Transport:
             f"check '{self._setting}'",
             engine=self.name,
         )
+
+
+async def _to_the_end(events: AsyncIterator[Any]) -> None:
+    """Read what ends a reply that is complete: the connection can only be used again after that."""
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(_LINGER):
+            async for _ in events:
+                pass
 
 
 async def _none() -> AsyncGenerator[Any, None]:
