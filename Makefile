@@ -11,7 +11,7 @@ PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
 .PHONY: demo demo-pocket test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed \
-  bench-concurrency bench-decode bench-embedded bench-eval bench-pocket \
+  bench-concurrency bench-decode bench-embedded bench-threads bench-eval bench-pocket \
   lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
@@ -76,6 +76,9 @@ bench-pocket: $(READY) ## the method on the pocket pair: accuracy, speed-up, jud
 
 bench-embedded: $(READY) ## flash or plain attention in the embedded engine: time of each call on this machine
 	@$(BIN)/python -m benchmarks.embedded
+
+bench-threads: $(READY) ## one thread or two for the pocket pair's base model, alone and beside another
+	@$(BIN)/python -m benchmarks.threads
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)
