@@ -1,10 +1,12 @@
 """Servers that fail in every way that servers do; the error must name what is wrong and where to look."""
 
 import asyncio
+import json
 import socket
 import time
 import traceback
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from specreason.engines.connect import connect
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_decoder
 from specreason.engines.protocol import Prompt, Sampling
+from specreason.engines.transport import Transport
 from specreason.errors import (
     ConfigError,
     ContextOverflow,
@@ -444,3 +447,31 @@ async def test_a_key_in_an_error_inside_the_stream_is_not_told(fake: FakeServer)
     fake.always = said("fine")
     assert await ask(engine) == "fine"
     await engine.aclose()
+
+
+async def test_a_connection_whose_stream_has_ended_is_used_again() -> None:
+    """A new one for every verdict would cost a round trip each, and two more where it is encrypted."""
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+                events = f"data: {json.dumps(chunk('9', 'length'))}\n\n", "data: [DONE]\n\n"
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+                writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
+                for part in (*events, ""):
+                    writer.write(f"{len(part):x}\r\n{part}\r\n".encode())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport = Transport("base", EngineSettings(url=f"http://127.0.0.1:{port}"))
+    for _ in range(3):
+        chunks = [told async for told in transport.stream({"prompt": "a"}, {})]
+        assert len(chunks) == 1
+    await transport.aclose()
+    server.close()
+    assert len(connections) == 1
