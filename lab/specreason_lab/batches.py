@@ -29,7 +29,7 @@ from specreason_lab.problems import GOING_ON, Problem, corrupted, loose_step, pr
 from specreason_lab.tokenizer import TURN_END, encode, opened
 
 CHAIN = 0
-PADDING = -1
+PADDING = UNTOLD = -1
 _LOOSE = 16  # steps in a row of drill
 _TAIL = 2  # tokens of a step, its result and what ends it, where the judge is asked after each
 _CANDIDATES = 4  # of the small model's own steps, hung on a chain
@@ -41,7 +41,8 @@ Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
 @dataclass(frozen=True, slots=True)
 class Batch:
     """`targets` is -100 where nothing is to be learned; `judged` marks the verdicts among them; `looked_up`
-    marks the operands' values.
+    marks the operands' values; `slipped` is 1 at a step's first wrong token, 0 where all is right
+    up to there, -1 where neither is told.
 
     All but `mask` ([rows, 1, tokens, tokens]) are [rows, tokens].
     """
@@ -51,6 +52,7 @@ class Batch:
     targets: Tensor
     judged: Tensor
     looked_up: Tensor
+    slipped: Tensor
     mask: Tensor
 
 
@@ -61,6 +63,7 @@ class _Row:
     targets: list[int]
     judged: list[bool]
     looked_up: list[bool]
+    slipped: list[int]
     branch: list[int]  # CHAIN, or the number of the branch
     seen: list[int]  # how much of the chain a token of a branch sees
     parent: list[int]  # the branch that a verdict in its middle hangs on, PADDING without one
@@ -125,7 +128,7 @@ def chain(tokenizer: Tokenizer, prompt: str, problem: Problem) -> _Row:
     for at in range(len(asked), len(ids) - 1):
         copying = ids[at - 1] == newline or (copying and ids[at + 1] not in _results(tokenizer))
         looked_up[at] = copying and targets[at] >= 0
-    return _row(ids, targets, looked_up)
+    return _row(ids, targets, looked_up, [UNTOLD] * len(asked) + [0] * len(written))
 
 
 def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
@@ -135,6 +138,7 @@ def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
     """
     ids: list[int] = []
     targets: list[int] = []
+    slipped: list[int] = []
     verdicts: list[tuple[int, bool]] = []
     for _ in range(_LOOSE):
         written, right = (encode(tokenizer, text.removeprefix(f"{GOING_ON}\n")) for text in loose_step(rng))
@@ -144,13 +148,15 @@ def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
         results = range(formula, len(written) - 1)
         targets += [right[p + 1] if p in results and p < slip else -100 for p in range(len(written))]
         ids += written
-    return _judged(tokenizer, ids, targets, verdicts)
+        slipped += _slipped(len(written), slip)
+    return _judged(tokenizer, ids, targets, slipped, verdicts)
 
 
 def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem: Problem) -> _Row:
     """A chain in which some steps are wrong, judged all along; what is right in it is learned too."""
     ids = list(encode(tokenizer, prompt))
     targets = [-100] * len(ids)
+    slipped = [UNTOLD] * len(ids)
     verdicts: list[tuple[int, bool]] = []
     before: list[str] = []
     while (right := problem.expected(before)) is not None:
@@ -164,8 +170,9 @@ def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem:
         targets[start - 1 : start - 1 + len(learned)] = learned
         for place in _judged_places(written, slip):
             verdicts.append((start + place + 1, place < slip))
+        slipped += _slipped(len(written), slip)
         before.append(step)
-    return _judged(tokenizer, ids, targets, verdicts)
+    return _judged(tokenizer, ids, targets, slipped, verdicts)
 
 
 def sampled_chain(
@@ -180,6 +187,7 @@ def sampled_chain(
         ids = encode(tokenizer, text)
         slip = _slip(ids, encode(tokenizer, steps[index]))
         number = hang(row, ends[index], [*ids, judge], right if slip == len(ids) else wrong)
+        row.slipped[-len(ids) - 1 :] = [*_slipped(len(ids), slip), UNTOLD]
         for place in _judged_places(ids, slip) - {len(ids) - 1}:
             ask(row, number, ends[index], place, judge, right if place < slip else wrong)
     return row
@@ -189,6 +197,11 @@ def _slip(written: Sequence[int], expected: Sequence[int]) -> int:
     """How many tokens are right, from the first on."""
     agree = [a == b for a, b in zip(written, expected, strict=False)]
     return agree.index(False) if False in agree else len(agree)
+
+
+def _slipped(tokens: int, slip: int) -> list[int]:
+    """See `Batch.slipped`, for one step."""
+    return [int(place == slip) if place <= slip else UNTOLD for place in range(tokens)]
 
 
 def _judged_places(ids: Sequence[int], slip: int) -> set[int]:
@@ -201,10 +214,14 @@ def _judged_places(ids: Sequence[int], slip: int) -> set[int]:
 
 
 def _judged(
-    tokenizer: Tokenizer, ids: list[int], targets: list[int], verdicts: Sequence[tuple[int, bool]]
+    tokenizer: Tokenizer,
+    ids: list[int],
+    targets: list[int],
+    slipped: list[int],
+    verdicts: Sequence[tuple[int, bool]],
 ) -> _Row:
     """A row with the judge asked after its first so many tokens, and whether all is right there."""
-    row = _row(ids, targets, [False] * len(ids))
+    row = _row(ids, targets, [False] * len(ids), slipped)
     judge, right, wrong = _verdicts(tokenizer)
     for end, good in verdicts:
         hang(row, end, [judge], right if good else wrong)
@@ -218,7 +235,7 @@ def _verdicts(tokenizer: Tokenizer) -> tuple[int, int, int]:
     return judge, right, wrong
 
 
-def _row(ids: list[int], targets: list[int], looked_up: list[bool]) -> _Row:
+def _row(ids: list[int], targets: list[int], looked_up: list[bool], slipped: list[int]) -> _Row:
     """A row without branches."""
     none, count = PADDING, len(ids)
     return _Row(
@@ -227,6 +244,7 @@ def _row(ids: list[int], targets: list[int], looked_up: list[bool]) -> _Row:
         targets,
         [False] * count,
         looked_up,
+        slipped,
         [CHAIN] * count,
         [0] * count,
         [none] * count,
@@ -259,6 +277,7 @@ def hang(row: _Row, at: int, ids: Sequence[int], verdict: int) -> int:
     row.targets += [-100] * (len(ids) - 1) + [verdict]
     row.judged += [False] * (len(ids) - 1) + [True]
     row.looked_up += [False] * len(ids)
+    row.slipped += [UNTOLD] * len(ids)
     row.branch += [number] * len(ids)
     row.seen += [at] * len(ids)
     row.parent += [PADDING] * len(ids)
@@ -294,5 +313,6 @@ def batch(rows: Sequence[_Row]) -> Batch:
         targets=padded("targets", -100),
         judged=padded("judged", 0).bool(),
         looked_up=padded("looked_up", 0).bool(),
+        slipped=padded("slipped", UNTOLD),
         mask=(own | of_chain | of_parent)[:, None],
     )

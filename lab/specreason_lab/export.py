@@ -53,7 +53,7 @@ def export_hub_folder(model: Llama, tokenizer: Tokenizer, folder: Path) -> None:
         "rms_norm_eps": 1e-5,
         "rope_theta": shape.rope_base,
         "hidden_act": "silu",
-        "tie_word_embeddings": False,
+        "tie_word_embeddings": shape.tied,
         "eos_token_id": end,
         "pad_token_id": pad,
         "torch_dtype": "float32",
@@ -118,6 +118,7 @@ def read_gguf(path: Path) -> Llama:
         vocabulary=told("vocab_size"),
         head=told("embedding_length") // told("attention.head_count"),
         context=told("context_length"),
+        tied=all(tensor.name != "output.weight" for tensor in reader.tensors),
     )
     tensors = {tensor.name: np.array(tensor.data) for tensor in reader.tensors}
     model = Llama(shape)

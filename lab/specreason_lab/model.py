@@ -1,16 +1,23 @@
 """A decoder of the llama architecture, as small as it can be said: what llama.cpp and vLLM load as it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LATE = 1  # blocks that are left to the judge when a wrong token has been noticed
+_FAINT = 2e-3  # new places of a tied token: not nothing, or nothing could be learned there
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of a model. `width` is split over heads of size `head`; `hidden` is the feed-forward's."""
+    """Sizes of a model. `width` is split over heads of size `head`; `hidden` is the feed-forward's.
+
+    `tied`: a token is read and written as the same vector, so that "what was expected here" and "what stands
+    here" can be compared as they are.
+    """
 
     layers: int
     width: int
@@ -19,6 +26,7 @@ class Shape:
     head: int = 32
     context: int = 1024
     rope_base: float = 10_000.0
+    tied: bool = False
 
     @property
     def heads(self) -> int:
@@ -75,7 +83,7 @@ class Llama(nn.Module):
         self.embed = nn.Embedding(shape.vocabulary, shape.width)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, eps=1e-5)
-        self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
+        self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
         nn.init.normal_(self.embed.weight, std=0.02)
         for matrix in self.matrices():
             nn.init.normal_(matrix, std=matrix.shape[1] ** -0.5)
@@ -95,13 +103,30 @@ class Llama(nn.Module):
         wanted: Tensor | None = None,
     ) -> Tensor:
         """Logits [batch, time, vocabulary], or [n, vocabulary] of the places where `wanted` is true."""
+        states, _ = self.states(ids, positions, mask, pasts)
+        return self.logits(states if wanted is None else states[wanted])
+
+    def logits(self, states: Tensor) -> Tensor:
+        """What `states` says of the next token."""
+        return F.linear(states, self.embed.weight if self.head is None else self.head.weight)
+
+    def states(
+        self, ids: Tensor, positions: Tensor, mask: Tensor, pasts: "Sequence[Past | None] | None" = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the last block leaves, and what the one `LATE` before it does, normalised.
+
+        Both are [batch, time, width].
+        """
         turn = angles(self.shape, positions)
-        x = self.embed(ids)
-        for block, past in zip(self.blocks, pasts or [None] * len(self.blocks), strict=True):
+        x = early = self.embed(ids)
+        late = len(self.blocks) - LATE
+        for number, (block, past) in enumerate(
+            zip(self.blocks, pasts or [None] * len(self.blocks), strict=True), 1
+        ):
             x = block(x, turn, mask, past)
-        if wanted is not None:
-            x = x[wanted]
-        return self.head(self.norm(x))
+            if number == late:
+                early = x
+        return self.norm(x), F.rms_norm(early, (self.shape.width,))
 
 
 def silence(block: nn.Module) -> None:
@@ -184,22 +209,17 @@ def continued(
 
 
 def deepened(model: Llama, layers: int) -> Llama:
-    """The same function with more blocks: silent copies stand after each of the model's own.
+    """The same function with more blocks: silent copies of its last one, on top.
 
-    Depth is then nearly free in training: most of it is done while the model is shallow.
+    Depth is then nearly free in training: most of it is done while the model is shallow. On top, since a
+    judge compares what stands in a step with what the model would have written, and so comes after it.
     """
-    shape = Shape(**{name: getattr(model.shape, name) for name in Shape.__slots__} | {"layers": layers})
+    shape = replace(model.shape, layers=layers)
     deep = Llama(shape)
-    for name in ("embed", "norm", "head"):
-        getattr(deep, name).load_state_dict(getattr(model, name).state_dict())
-    old = len(model.blocks)
-    places = {round(i * layers / old): i for i in range(old)}
-    source = 0
-    for place, block in enumerate(deep.blocks):
-        source = places.get(place, source)
-        block.load_state_dict(model.blocks[source].state_dict())
-        if place not in places:
-            silence(block)
+    deep.load_state_dict(model.state_dict(), strict=False)
+    for block in deep.blocks[len(model.blocks) :]:
+        block.load_state_dict(model.blocks[-1].state_dict())
+        silence(block)
     return deep
 
 
@@ -221,7 +241,10 @@ def widened(model: Llama, shape: Shape) -> Llama:
         new[:rows, :columns] = had
 
     fill(wide.embed.weight, model.embed.weight, silent=True)
-    wide.head.weight[:, :narrow] = model.head.weight
+    if wide.head is None or model.head is None:
+        wide.embed.weight[:, narrow:] = _FAINT * torch.randn(shape.vocabulary, width - narrow)
+    else:
+        wide.head.weight[:, :narrow] = model.head.weight
     for block, small in zip(wide.blocks, model.blocks, strict=True):
         for part in ("q", "k", "v", "out"):
             fill(

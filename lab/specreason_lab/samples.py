@@ -16,6 +16,7 @@ STREAM = 77  # the seed of the problems whose steps are sampled
 PER_PROBLEM = 3
 _TRIED = 5  # steps of a problem that are sampled
 _ROWS = 200
+_MOST_TOKENS = 64  # of a step
 
 
 def write_samples(model: Llama, tokenizer: Tokenizer, path: Path, count: int) -> None:
@@ -60,7 +61,7 @@ def _sampled(
             encode(tokenizer, opened(group[n].text) + "".join(group[n].steps[:index])) for n, index in chosen
         ]
         temperature = rng.choice((0.6, 0.8, 1.0, 1.2))
-        written = continued(model, prompts, stop, 48, temperature, seed + start)
+        written = continued(model, prompts, stop, _MOST_TOKENS, temperature, seed + start)
         for (n, index), ids in zip(chosen, written, strict=True):
             text = tokenizer.decode(ids, skip_special_tokens=False)
             ended = text.endswith("\n\n") or THINK_CLOSE in text

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
+from torch import Tensor, nn
 
 from specreason_lab.batches import Batch, Candidates, Maker
 from specreason_lab.figures import auc
@@ -24,6 +25,7 @@ from specreason_lab.problems import LENGTHS, problems
 from specreason_lab.side_by_side import Judged
 from specreason_lab.tokenizer import encode
 
+_SLIPS_WEIGH = 4.0  # they are rare
 MASTERED = 0.3  # nats: chains grow when looking a value up costs less than this
 
 
@@ -35,7 +37,8 @@ class Plan:
     their full length at `curriculum`; at `deepen` the model gets its last depth; from `judge` on it learns
     verdicts in chains; the learning rate falls from `decay` to the end. Looking a value up is learned last,
     and all else waits for it: it weighs `look_up` times as much. `drill` is the share of rows that are loose
-    steps instead of chains; it falls to `last_drill` after `judge`. `verdict`: weight of the judge's loss.
+    steps instead of chains; it falls to `last_drill` in the end, from `judge` on if there is one. `verdict`:
+    weight of the judge's loss; `alarm`: of that of noticing wrong tokens (`noticed`).
     """
 
     name: str
@@ -54,6 +57,7 @@ class Plan:
     drill: float = 0.0
     last_drill: float = 0.1
     verdict: float = 1.0
+    alarm: float = 0.0
 
 
 @dataclass(slots=True)
@@ -64,6 +68,7 @@ class State:
     """
 
     model: Llama
+    alarm: nn.Linear
     optimizers: tuple[torch.optim.Optimizer, ...]
     number: int = 0
     reach: int = 2
@@ -98,7 +103,7 @@ def train(
         if plan.shallow and done >= plan.deepen and len(state.model.blocks) < plan.shape.layers:
             save(state, folder / "shallow.pt")
             model = deepened(state.model, plan.shape.layers)
-            state.model, state.optimizers = model, optimizers(plan, model)
+            state.model, state.optimizers = model, optimizers(plan, model, state.alarm)
         judging = plan.judge is not None and done >= plan.judge
         maker = Maker(
             tokenizer,
@@ -142,13 +147,15 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
     state.model.train()
     wanted = batch.targets >= 0
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
-        logits = state.model(batch.ids, batch.positions, batch.mask, wanted=wanted)
+        states, early = state.model.states(batch.ids, batch.positions, batch.mask)
+        logits = state.model.logits(states[wanted])
     losses = F.cross_entropy(logits.float(), batch.targets[wanted], reduction="none")
     judged = batch.judged[wanted]
     weights = torch.where(batch.looked_up[wanted], plan.look_up, 1.0)[~judged]
     written = (losses[~judged] * weights).sum() / weights.sum().clamp(min=1.0)
     verdict = losses[judged].mean() if judged.any() else torch.zeros(())
-    (written + plan.verdict * verdict).backward()
+    noticing = noticed(state.alarm, early, batch) if plan.alarm else torch.zeros(())
+    (written + plan.verdict * verdict + plan.alarm * noticing).backward()
     for optimizer in state.optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -162,7 +169,20 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
         "looking_up": round(state.looking_up, 4),
         "loss": round(written.item(), 4),
         "judge": round(verdict.item(), 4),
+        "alarm": round(noticing.item(), 4),
     }
+
+
+def noticed(alarm: nn.Linear, early: Tensor, batch: Batch) -> Tensor:
+    """Loss of telling at each token whether it is right, where a step's tokens before it are.
+
+    A verdict on a whole step says little about how to come by it; this says at every token what the judge
+    has to find there, in blocks after which it can still look. `alarm` is used in training only.
+    """
+    told = batch.slipped >= 0
+    doubts = alarm(early[told]).float().squeeze(-1)
+    weight = torch.tensor(_SLIPS_WEIGH)
+    return F.binary_cross_entropy_with_logits(doubts, batch.slipped[told].float(), pos_weight=weight)
 
 
 @cache
@@ -192,16 +212,15 @@ def lengths(plan: Plan, state: State) -> tuple[int, int]:
 
 def drilled(plan: Plan, done: float) -> float:
     """The share of drill rows at this point."""
-    if plan.judge is None or done < plan.judge:
-        return plan.drill
-    return plan.drill + (plan.last_drill - plan.drill) * (done - plan.judge) / (1 - plan.judge)
+    begin = plan.judge or 0.0
+    return plan.drill + (plan.last_drill - plan.drill) * max(0.0, (done - begin) / (1 - begin))
 
 
-def optimizers(plan: Plan, model: Llama) -> tuple[torch.optim.Optimizer, ...]:
+def optimizers(plan: Plan, model: Llama, alarm: nn.Linear) -> tuple[torch.optim.Optimizer, ...]:
     """Muon for the blocks' matrices, Adam for all else. `full` is the rate before warm-up and decay."""
     matrices = model.matrices()
     inside = set(map(id, matrices))
-    others = [p for p in model.parameters() if id(p) not in inside]
+    others = [p for p in (*model.parameters(), *alarm.parameters()) if id(p) not in inside]
     dtype = torch.bfloat16 if bfloat16_pays() else torch.float32
     made = (Muon(matrices, plan.muon, dtype=dtype), torch.optim.Adam(others, plan.adam, betas=(0.9, 0.95)))
     for optimizer in made:
@@ -216,9 +235,10 @@ def fresh(plan: Plan, start: Llama | None = None) -> State:
     layers = plan.shallow or plan.shape.layers
     if start is None:
         model = Llama(replace(plan.shape, layers=layers))
-        return State(model, optimizers(plan, model))
-    model = deepened(widened(start, replace(plan.shape, layers=start.shape.layers)), layers)
-    return State(model, optimizers(plan, model), reach=LENGTHS[1])
+    else:
+        model = deepened(widened(start, replace(plan.shape, layers=start.shape.layers)), layers)
+    alarm = nn.Linear(plan.shape.width, 1)
+    return State(model, alarm, optimizers(plan, model, alarm), reach=LENGTHS[1] if start else 2)
 
 
 def restored(plan: Plan, path: Path) -> State:
@@ -226,13 +246,15 @@ def restored(plan: Plan, path: Path) -> State:
     kept = torch.load(path, weights_only=True)
     model = Llama(Shape(**kept["shape"]))
     model.load_state_dict(kept["model"])
+    alarm = nn.Linear(model.shape.width, 1)
+    alarm.load_state_dict(kept["alarm"])
     progress = {
         name: kept[name] for name in ("number", "reach", "looking_up", "updates", "tokens", "seconds")
     }
-    state = State(model, optimizers(plan, model), **progress)
+    state = State(model, alarm, optimizers(plan, model, alarm), **progress)
     for optimizer, old in zip(state.optimizers, kept["optimizers"], strict=True):
         optimizer.load_state_dict(old)
-    for optimizer, new in zip(state.optimizers, optimizers(plan, model), strict=True):
+    for optimizer, new in zip(state.optimizers, optimizers(plan, model, alarm), strict=True):
         for group, planned in zip(optimizer.param_groups, new.param_groups, strict=True):
             group["full"] = planned["full"]  # what the plan says now
     return state
@@ -248,6 +270,7 @@ def save(state: State, path: Path) -> None:
     kept = {
         "shape": asdict(state.model.shape),
         "model": state.model.state_dict(),
+        "alarm": state.alarm.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
         "number": state.number,
         "reach": state.reach,

@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the lab extra: make lab-test")
 
 from specreason_lab.agree import agreement
-from specreason_lab.batches import Maker, ask, batch, chain, hang, step_ends
+from specreason_lab.batches import CHAIN, Maker, ask, batch, chain, hang, judged_chain, step_ends
 from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
 from specreason_lab.model import Llama, Shape, continued, deepened, widened
 from specreason_lab.plans import VOCABULARY
@@ -28,10 +30,10 @@ def tokenizer(tmp_path_factory):
     return make_tokenizer(tmp_path_factory.mktemp("lab") / "tokenizer.json", VOCABULARY)
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=[False, True], ids=["two vectors a token", "tied"])
+def model(request):
     torch.manual_seed(3)
-    made = Llama(Shape(layers=2, width=64, hidden=96, vocabulary=VOCABULARY))
+    made = Llama(Shape(layers=2, width=64, hidden=96, vocabulary=VOCABULARY, tied=request.param))
     for parameter in made.parameters():  # so that no block is silent
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -96,9 +98,10 @@ def test_deepening_keeps_the_function(model):
 
 def test_widening_keeps_the_function(model):
     ids = torch.randint(0, VOCABULARY, (1, 20))
-    wide = widened(model, Shape(layers=2, width=128, hidden=160, vocabulary=VOCABULARY)).eval()
-    with torch.no_grad():  # but for the norms' epsilon
-        torch.testing.assert_close(wide(ids, *straight(20)), model(ids, *straight(20)), rtol=1e-2, atol=1e-2)
+    shape = replace(model.shape, width=128, hidden=160)
+    wide = widened(model, shape).eval()
+    with torch.no_grad():  # but for the norms' epsilon, and what is faint in tied tokens
+        torch.testing.assert_close(wide(ids, *straight(20)), model(ids, *straight(20)), rtol=2e-2, atol=2e-2)
 
 
 def test_the_shipped_weights_are_of_this_tokenizer(tokenizer):
@@ -126,15 +129,27 @@ def test_batches_depend_on_seed_and_number_only(tokenizer):
     assert {int(t) for b in one for t in b.targets[b.judged]} <= {encode(tokenizer, d)[0] for d in "09"}
 
 
+def test_slips_are_told_where_the_right_token_is_another_one(tokenizer):
+    told: list[int] = []
+    for number, problem in enumerate(itertools.islice(problems(0, "train"), 20)):
+        row = judged_chain(tokenizer, random.Random(number), opened(problem.text), problem)
+        for place in range(1, row.branch.count(CHAIN)):
+            if row.slipped[place] >= 0:
+                assert row.slipped[place] == (row.ids[place] != row.targets[place - 1])
+                told.append(row.slipped[place])
+    assert 20 < sum(told) < len(told) / 5
+
+
 PLAN = Plan(
     "tiny",
-    Shape(layers=2, width=32, hidden=48, vocabulary=VOCABULARY),
+    Shape(layers=2, width=32, hidden=48, vocabulary=VOCABULARY, tied=True),
     tokens=12_000,
     batch=512,
     muon=0.01,
     adam=2e-3,
     shallow=1,
     judge=0.6,
+    alarm=1.0,
 )
 
 
