@@ -10,7 +10,7 @@ ROUNDS ?= 2
 PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo demo-pocket test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed \
+.PHONY: demo demo-language test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed \
   bench-concurrency bench-decode bench-embedded bench-threads bench-eval bench-pocket \
   lab-train lab-export lab-test lock clean setup models help
 
@@ -30,16 +30,18 @@ $(READY): requirements.lock pyproject.toml
 models: $(READY) ## the weights that demo and tests use
 	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
-demo: $(READY)   ## set-up, then one word problem on the embedded pair
+demo: $(READY)   ## set-up, then 30 problems on the pocket pair, schemes side by side; no download of weights
+	@$(BIN)/specreason lab demo --problems 30
+	@echo
+	@echo 'Go on:  $(BIN)/specreason lab new-problem | $(BIN)/specreason solve --pair pocket'
+	@echo '        make demo-language   (a word problem on a pair of language models; fetches 1.6 GB)'
+	@echo '        $(BIN)/specreason solve --help | doctor | config --explain;  docs/quickstart.md'
+
+demo-language: $(READY) ## one word problem on the embedded pair of language models
 	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct
 	@$(BIN)/specreason solve --file examples/word_problem.txt --temperature 0
 	@echo
 	@echo 'Go on:  $(BIN)/specreason solve "your problem"   (with SPECREASON_CACHE=$(SPECREASON_CACHE))'
-	@echo '        make demo-pocket   (base, small and specreason side by side on two tiny models; no download)'
-	@echo '        $(BIN)/specreason solve --help | doctor | config --explain;  docs/quickstart.md'
-
-demo-pocket: $(READY) ## 30 problems on the pocket pair, schemes side by side; no download
-	@$(BIN)/specreason lab demo --problems 30
 
 test: models     ## set-up, then lint, types, import contracts and all tests
 	@$(BIN)/python -m pytest

@@ -1,5 +1,6 @@
 """The public face: a pair of models, connected once, that solves problems."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -240,17 +241,21 @@ class SpecReason:
     async def _turns(
         self, engines: Mapping[Role, Engine], asked: Sequence[Message]
     ) -> tuple[dict[Role, OpenTurn], EngineError | None]:
-        """Each model's turn, opened. If the small model fails and the base can do alone: its error too."""
+        """The models' turns, opened together. If small fails and the base can do alone: its error too."""
+        opening = (
+            open_turn(engine, asked, self._engine_settings(role), thinking=self._thinking[role])
+            for role, engine in engines.items()
+        )
+        opened = await asyncio.gather(*opening, return_exceptions=True)
         turns: dict[Role, OpenTurn] = {}
         lost: EngineError | None = None
-        for role, engine in engines.items():
-            thinking = self._thinking[role]
-            try:
-                turns[role] = await open_turn(engine, asked, self._engine_settings(role), thinking=thinking)
-            except EngineError as error:
-                if role == "base" or "base" not in engines:
-                    raise
-                lost = error
+        for role, turn in zip(engines, opened, strict=True):
+            if not isinstance(turn, BaseException):
+                turns[role] = turn
+            elif isinstance(turn, EngineError) and role == "small" and "base" in engines:
+                lost = turn
+            else:
+                raise turn
         return turns, lost
 
     def _streams(self, role: Role) -> int:
