@@ -3,9 +3,7 @@
     python -m benchmarks.pocket_speed --problems 100
 
 The first N problems of the held-out split, those of benchmarks.pocket; all schemes take turns, problem by
-problem. Those with `+decode` have a base model that speculates by itself, so they share a pair of their own.
-Only one of the two pairs is loaded at a time, since more threads than cores would slow both: the first pair
-solves all problems, then the second.
+problem. All share their engines; reading the problem again keeps one scheme's chain from the next.
 
 What `auto` loses at worst is seen with verdicts that are always the same: drafts are written and scored as
 ever, but the threshold is one that no score reaches, or one that every score does.
@@ -29,7 +27,6 @@ from specreason_lab.side_by_side import Solved, read_again, solved
 from benchmarks.core import processor
 from benchmarks.pocket import SEED
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
-from specreason.config.settings import decodes
 from specreason.engines.opening import seats_of
 
 PHASES = ("draft", "score", "rewrite", "base", "answer")
@@ -104,24 +101,19 @@ def measured(
 
 async def _measured(settings: Settings, count: int, temperature: float, schemes: list[str]) -> Rows:
     rows: dict[str, list[Solved]] = {name: [] for name in schemes}
-    for underneath in (False, True):
-        group = [name for name in schemes if decodes(_scheme(name)) is underneath]
-        if not group:
-            continue
-        async with AsyncExitStack() as stack:
-            roles = seats_of(map(_scheme, group))
-            pair = await stack.enter_async_context(SpecReason(settings, roles=roles))
-            print_settings(pair.settings, temperature)
-            # Each learns for itself what speculation costs and brings.
-            own: dict[str, SpecReason] = {}
-            for name in group:
-                alike = SpecReason(settings, roles=roles, engines=pair.engines, decoder=pair.decoder)
-                own[name] = await stack.enter_async_context(alike)
-            runs = await stack.enter_async_context(aclosing(in_turn(own, count, temperature)))
-            async for row in runs:
-                rows[row.label].append(row)
-                if sum(len(rows[name]) for name in group) % (25 * len(group)) == 0:
-                    print(f"{row.problem + 1} problems ...", flush=True)
+    roles = seats_of(str(SCHEMES[name].get("scheme", "specreason")) for name in schemes)
+    async with AsyncExitStack() as stack:
+        pair = await stack.enter_async_context(SpecReason(settings, roles=roles))
+        print_settings(pair.settings, temperature)
+        own: dict[str, SpecReason] = {}  # each learns for itself what speculation costs and brings
+        for name in schemes:
+            alike = SpecReason(settings, roles=roles, engines=pair.engines, decoder=pair.decoder)
+            own[name] = await stack.enter_async_context(alike)
+        runs = await stack.enter_async_context(aclosing(in_turn(own, count, temperature)))
+        async for row in runs:
+            rows[row.label].append(row)
+            if sum(map(len, rows.values())) % (25 * len(schemes)) == 0:
+                print(f"{row.problem + 1} problems ...", flush=True)
     return rows
 
 
@@ -136,10 +128,6 @@ async def in_turn(
             reasoning = ReasoningSettings().model_copy(update=SCHEMES[name])
             await read_again(pairs[name], problem)
             yield await solved(pairs[name], problem, reasoning, sampling, number=number, label=name)
-
-
-def _scheme(name: str) -> str:
-    return str(SCHEMES[name].get("scheme", "specreason"))
 
 
 def print_settings(settings: Settings, temperature: float) -> None:

@@ -3,8 +3,9 @@
     python -m benchmarks.threads
 
 Calls as the method makes them of the base model, with the chain in its cache: writing a step, scoring a
-draft. Medians of wall time, so the machine must be idle. llama.cpp's threads are OpenMP's: where a process
-has more of them than there are cores, they do not wait for each other but go to sleep at every turn.
+draft. Medians of wall time, so the machine must be idle. Without what the embedded engine sets for OpenMP:
+
+    OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=300000 python -m benchmarks.threads
 """
 
 import argparse
