@@ -22,7 +22,7 @@ from typing import Any
 
 from specreason_lab import figures
 from specreason_lab.problems import problems
-from specreason_lab.side_by_side import Solved, read_again, solved
+from specreason_lab.side_by_side import Solved, forget, solved
 
 from benchmarks.core import processor
 from benchmarks.pocket import SEED
@@ -126,7 +126,7 @@ async def in_turn(
         for name in random.Random(number).sample(list(pairs), len(pairs)):
             # Copied, not validated: the threshold that nothing reaches is past the range of the setting.
             reasoning = ReasoningSettings().model_copy(update=SCHEMES[name])
-            await read_again(pairs[name], problem)
+            await forget(pairs[name], problem.text)
             yield await solved(pairs[name], problem, reasoning, sampling, number=number, label=name)
 
 

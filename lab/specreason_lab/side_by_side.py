@@ -72,7 +72,7 @@ async def side_by_side(
 ) -> AsyncGenerator[Solved, None]:
     """Every problem under every scheme, in an order that turns from problem to problem.
 
-    All share one pair of engines; `read_again` keeps one scheme's chain from the next.
+    All share one pair of engines; `forget` keeps one scheme's chain from the next.
     """
     labels = list(schemes)
     async with SpecReason(settings) as pair:
@@ -81,16 +81,16 @@ async def side_by_side(
             sampling = SamplingSettings(temperature=temperature, seed=number)
             turn = number % len(labels)
             for label in labels[turn:] + labels[:turn]:
-                await read_again(pair, problem)
+                await forget(pair, problem.text)
                 yield await solved(pair, problem, schemes[label], sampling, number=number, label=label)
 
 
-async def read_again(pair: SpecReason, problem: Problem) -> None:
-    """Let each model read the problem alone: all that its caches keep of a chain after it is dropped.
+async def forget(pair: SpecReason, text: str) -> None:
+    """Let each model read the problem `text` alone: all that its caches keep of a chain after it is dropped.
 
     Else a scheme would find the chain that the one before it wrote, and need not read what it judges.
     """
     rooms = {"small": pair.settings.small.parallel}
     for seat in pair.seated:  # each is named like the scheme in which it works alone
         for _ in range(rooms.get(seat, pair.settings.base.parallel)):
-            await pair.solve(problem.text, reasoning=_ONE_TOKEN.model_copy(update={"scheme": seat}))
+            await pair.solve(text, reasoning=_ONE_TOKEN.model_copy(update={"scheme": seat}))
