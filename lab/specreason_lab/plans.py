@@ -21,12 +21,13 @@ PLANS = {
     "small": Plan(
         "small",
         Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY, tied=True),
-        tokens=14_000_000,
+        tokens=24_000_000,
         batch=1536,
         muon=0.01,
         adam=2e-3,
         curriculum=0.6,
         drill=0.9,  # calculations are learned fastest in rows that are nothing else
+        drilled=0.5,
     ),
     "base": Plan(
         "base",

@@ -37,8 +37,8 @@ class Plan:
     their full length at `curriculum`; at `deepen` the model gets its last depth; from `judge` on it learns
     verdicts in chains; the learning rate falls from `decay` to the end. Looking a value up is learned last,
     and all else waits for it: it weighs `look_up` times as much. `drill` is the share of rows that are loose
-    steps instead of chains; it falls to `last_drill` in the end, from `judge` on if there is one. `verdict`:
-    weight of the judge's loss; `alarm`: of that of noticing wrong tokens (`noticed`).
+    steps instead of chains; it falls to `last_drill` at `drilled`, from `judge` on if there is one.
+    `verdict`: weight of the judge's loss; `alarm`: of that of noticing wrong tokens (`noticed`).
     """
 
     name: str
@@ -56,6 +56,7 @@ class Plan:
     look_up: float = 2.0
     drill: float = 0.0
     last_drill: float = 0.1
+    drilled: float = 1.0
     verdict: float = 1.0
     alarm: float = 0.0
 
@@ -213,7 +214,8 @@ def lengths(plan: Plan, state: State) -> tuple[int, int]:
 def drilled(plan: Plan, done: float) -> float:
     """The share of drill rows at this point."""
     begin = plan.judge or 0.0
-    return plan.drill + (plan.last_drill - plan.drill) * max(0.0, (done - begin) / (1 - begin))
+    fallen = min(1.0, max(0.0, (done - begin) / (plan.drilled - begin)))
+    return plan.drill + (plan.last_drill - plan.drill) * fallen
 
 
 def optimizers(plan: Plan, model: Llama, alarm: nn.Linear) -> tuple[torch.optim.Optimizer, ...]:
