@@ -11,7 +11,7 @@ PROBLEMS ?= 10000
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
 .PHONY: demo demo-language test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed \
-  bench-concurrency bench-decode bench-embedded bench-threads bench-eval bench-pocket \
+  bench-concurrency bench-decode bench-embedded bench-threads bench-auto bench-eval bench-pocket \
   lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
@@ -78,6 +78,9 @@ bench-pocket: $(READY) ## the method on the pocket pair: accuracy, speed-up, jud
 
 bench-embedded: $(READY) ## flash or plain attention in the embedded engine: time of each call on this machine
 	@$(BIN)/python -m benchmarks.embedded
+
+bench-auto: models ## what auto costs on the language pair, where speculation does not pay (N= problems)
+	@$(BIN)/python -m benchmarks.auto_language --problems $(N)
 
 bench-threads: $(READY) ## one thread or two for the pocket pair's base model, alone and beside another
 	@$(BIN)/python -m benchmarks.threads
