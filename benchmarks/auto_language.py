@@ -4,7 +4,7 @@
 
 Greedy, on the first N problems of a JSON Lines file of {"id", "problem", "answer"}. The two schemes take
 turns at who goes first, on the same engines; each finds the problem alone in the cache. Results go to a file
-as they come, and a run that was stopped goes on from there.
+as they come, and a run that was stopped goes on from there (where `auto` has to learn the costs again).
 """
 
 import argparse

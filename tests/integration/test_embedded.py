@@ -50,6 +50,7 @@ async def idle(engine: HttpEngine, within: float = 5.0) -> bool:
 
 async def test_all_capabilities_are_seen(pocket: HttpEngine) -> None:
     seen = pocket.capabilities
+    assert seen.in_process
     assert (seen.tokenize, seen.token_prompts, seen.token_ids_back) == (True, True, True)
     assert (seen.cached_tokens, seen.own_template) == (True, True)
     assert seen.first_token_logprobs >= 20
