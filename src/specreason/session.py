@@ -264,6 +264,8 @@ class SpecReason:
         return plan.pens if role == "small" else 1 + plan.hedge
 
     def _planner_for(self, reasoning: ReasoningSettings) -> Planner:
+        if self._policy is None and method_of(reasoning.scheme) != "specreason":
+            return Always(Plan())  # one model writes all: more drafts of a step would only be thrown away
         if reasoning.speculate == "auto" and method_of(reasoning.scheme) == "specreason":
             return Auto(self._costs[decodes(reasoning.scheme)], self._plan_of(reasoning))
         return Always(self._plan_of(reasoning))

@@ -197,6 +197,11 @@ async def test_of_several_drafts_the_best_is_kept(depth: int) -> None:
     assert result.tokens["small"].discarded == kept[0].outdone == 2 * kept[0].tokens
 
 
+async def test_the_small_model_alone_writes_each_step_once() -> None:
+    result = fold(await run_several(several({}, "Beta", "Gamma"), scheme="small"))
+    assert result.tokens["small"].discarded == 0
+
+
 async def test_if_no_draft_stands_the_base_model_writes() -> None:
     events = await run_several(several({"Alpha": "1", "Beta": "2", "Gamma": "3"}, "Beta", "Gamma"))
     result = fold(events)
