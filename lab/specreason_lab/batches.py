@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import GOING_ON, Problem, corrupted, loose_step, problems, reply
+from specreason_lab.problems import DRILLED, GOING_ON, MIX, Problem, corrupted, loose_step, problems, reply
 from specreason_lab.tokenizer import TURN_END, encode, opened
 
 CHAIN = 0
@@ -74,7 +74,8 @@ class _Row:
 class Maker:
     """Makes batches of about `tokens` tokens.
 
-    `judged`: with verdicts in chains; `drill`: the share of rows that are no chains but loose steps.
+    `judged`: with verdicts in chains; `drill`: the share of rows that are no chains but loose steps;
+    `mix`: how often the families come; `drilled`: the operations of loose steps.
     """
 
     tokenizer: Tokenizer
@@ -83,11 +84,13 @@ class Maker:
     judged: bool = False
     samples: Candidates | None = None
     drill: float = 0.0
+    mix: Sequence[int] = MIX
+    drilled: Sequence[str] = DRILLED
 
     def batches(self, lengths: tuple[int, int], number: int) -> list[Batch]:
         """A few batches of problems of similar length; the same for the same number."""
         rng = random.Random(f"batches {self.seed} {number}")
-        source = problems(rng.getrandbits(60), "train", lengths)
+        source = problems(rng.getrandbits(60), "train", lengths, self.mix)
         drawn = [self._row(rng, source) for _ in range(self.tokens // 24)]
         rows = sorted(drawn, key=lambda row: -len(row.ids))  # what is left for the last batch is then short
         made: list[list[_Row]] = [[]]
@@ -101,7 +104,7 @@ class Maker:
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
         tokenizer = self.tokenizer
         if rng.random() < self.drill:
-            return loose_steps(tokenizer, rng)
+            return loose_steps(tokenizer, rng, self.drilled)
         kind = rng.random() if self.judged else 1.0
         if self.samples and kind < 0.4:
             problem, drawn = rng.choice(self.samples)
@@ -131,7 +134,7 @@ def chain(tokenizer: Tokenizer, prompt: str, problem: Problem) -> _Row:
     return _row(ids, targets, looked_up, [UNTOLD] * len(asked) + [0] * len(written))
 
 
-def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
+def loose_steps(tokenizer: Tokenizer, rng: random.Random, operations: Sequence[str] = DRILLED) -> _Row:
     """Steps without a problem, right and miscalculated: results and verdicts are to be learned.
 
     Comparing what is stated with what one expects is learned here: in chains the signal is too thin.
@@ -141,7 +144,9 @@ def loose_steps(tokenizer: Tokenizer, rng: random.Random) -> _Row:
     slipped: list[int] = []
     verdicts: list[tuple[int, bool]] = []
     for _ in range(_LOOSE):
-        written, right = (encode(tokenizer, text.removeprefix(f"{GOING_ON}\n")) for text in loose_step(rng))
+        written, right = (
+            encode(tokenizer, text.removeprefix(f"{GOING_ON}\n")) for text in loose_step(rng, operations)
+        )
         slip = _slip(written, right)
         verdicts += [(len(ids) + p + 1, p < slip) for p in _judged_places(written, slip)]
         formula = next(p for p, token in enumerate(written) if token in _results(tokenizer))

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from specreason.models import cache
 from specreason_lab.agree import agreement
 from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
 from specreason_lab.model import Llama, Shape
+from specreason_lab.problems import SUMS
 from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
 from specreason_lab.train import Plan, train, trained
@@ -16,46 +18,62 @@ VOCABULARY = 1000  # all merges that the texts of the lab have to offer, and mar
 SAMPLED_PROBLEMS = 6_000
 NAMES = {"small": "specreason-pocket-small", "base": "specreason-pocket-base"}
 
-# Put together from runs of parts of them, in worlds that changed; never run from nothing (LOG.md).
+SMALL = Plan(
+    "small",
+    Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY, tied=True),
+    tokens=8_000_000,
+    batch=1536,
+    muon=0.01,
+    adam=2e-3,
+    decay=0.6,
+    settled=0.2,
+    drill=0.7,
+    drilled=0.6,
+    mix=(6, 3, 1),  # fewer stories than the others are taught: what it is to lack
+)
 PLANS = {
-    "small": Plan(
-        "small",
-        Shape(layers=2, width=128, hidden=352, vocabulary=VOCABULARY, tied=True),
-        tokens=24_000_000,
-        batch=1536,
-        muon=0.01,
-        adam=2e-3,
-        curriculum=0.6,
-        drill=0.9,  # calculations are learned fastest in rows that are nothing else
-        drilled=0.5,
+    "small": SMALL,
+    # What the base model grows out of: a small model can be taught ten times as fast.
+    "seedling": replace(
+        SMALL,
+        name="seedling",
+        shape=replace(SMALL.shape, width=192, hidden=512),
+        tokens=12_000_000,
+        settled=0.17,
+        last_drill=0.2,
+        drilled=0.7,
+        operations=SUMS,
+        mix=(9, 8, 2),
     ),
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY, tied=True),
-        tokens=8_000_000,
+        tokens=4_000_000,
         batch=2304,
         muon=0.01,
         adam=2e-3,
         shallow=4,
-        deepen=0.75,
+        deepen=0.7,
         judge=0.02,
-        decay=0.3,
-        drill=0.25,
+        decay=0.15,
+        operations=SUMS,
+        drill=0.3,
+        drilled=0.7,
         alarm=1.0,
     ),
 }
 
 
 def run(which: str, folder: Path, tell: Callable[[str], object] = print) -> Llama:
-    """Train one model in `folder`, or go on with it. The base model grows out of the small one."""
+    """Train one model in `folder`, or go on with it. The base model learns to judge the small one's steps."""
     tokenizer = make_tokenizer(folder / "tokenizer.json", VOCABULARY)
-    if which == "small":
+    if which != "base":
         return train(PLANS[which], folder / which, tokenizer)
-    small = train(PLANS["small"], folder / "small", tokenizer)
+    small, seedling = (train(PLANS[name], folder / name, tokenizer) for name in ("small", "seedling"))
     path = folder / "samples.jsonl"
     tell("sampling the small model's steps")
     write_samples(small, tokenizer, path, SAMPLED_PROBLEMS)
-    return train(PLANS[which], folder / which, tokenizer, read_samples(path), start=small)
+    return train(PLANS[which], folder / which, tokenizer, read_samples(path), start=seedling)
 
 
 def export(which: str, folder: Path, to: Path, tell: Callable[[str], object] = print) -> Path:

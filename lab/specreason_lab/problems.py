@@ -22,6 +22,7 @@ Split = Literal["train", "dev", "test", "hard"]
 
 FAMILIES: tuple[Family, ...] = ("chain", "words", "sequence")
 MODULUS = 100
+MIX = (6, 3, 1)  # how often the families come, relatively
 LENGTHS = (3, 7)  # steps of a problem
 HARD_LENGTHS = (8, 12)  # out of distribution: longer than anything in training
 THINK_CLOSE = "</think>"
@@ -150,6 +151,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "mixed": Operation(_product, "*{} +{}", 3),
 }
 HARD = ("times", "mixed")  # their first number is one of FACTORS
+DRILLED = (*HARD, *HARD, *OPERATIONS)  # operations of loose steps
+SUMS = (*OPERATIONS, *HARD, *HARD, *("add", "subtract") * 2)
 FACTORS = (2, 40)
 _WEIGHTS = [operation.weight for operation in OPERATIONS.values()]
 _STATED = re.compile(r"gives (\d+)(?!\S)")
@@ -166,7 +169,9 @@ def reply(answer: int) -> str:
     return rf"The answer is \boxed{{{answer}}}."
 
 
-def problems(seed: int, split: Split, lengths: tuple[int, int] | None = None) -> Iterator[Problem]:
+def problems(
+    seed: int, split: Split, lengths: tuple[int, int] | None = None, mix: Sequence[int] = MIX
+) -> Iterator[Problem]:
     """Endless problems of a split, the same for the same seed.
 
     A problem belongs to the split that the hash of its text says, so that no problem of dev, test or hard can
@@ -175,7 +180,7 @@ def problems(seed: int, split: Split, lengths: tuple[int, int] | None = None) ->
     chosen = random.Random(f"{split} {seed}")
     low, high = lengths or (HARD_LENGTHS if split == "hard" else LENGTHS)
     while True:
-        made = problem(chosen, chosen.randint(low, high))
+        made = problem(chosen, chosen.randint(low, high), mix)
         # Sequences stay short in every split, so hard ones too must be of those that training never meets.
         if split_of(made.text) == ("test" if split == "hard" else split):
             yield made
@@ -187,9 +192,9 @@ def split_of(text: str) -> Split:
     return "test" if drawn < 2 else "dev" if drawn < 4 else "train"
 
 
-def problem(rng: random.Random, steps: int) -> Problem:
+def problem(rng: random.Random, steps: int, mix: Sequence[int] = MIX) -> Problem:
     """One problem of any family with so many steps."""
-    family = rng.choices(FAMILIES, (6, 3, 1))[0]
+    family = rng.choices(FAMILIES, mix)[0]
     return {"chain": _chain, "words": _words, "sequence": _sequence}[family](rng, steps)
 
 
@@ -289,10 +294,10 @@ def miscalculated(rng: random.Random, made: Problem, index: int, line: Line, bef
     return written(made, index, line, before, wrong, product)
 
 
-def loose_step(rng: random.Random) -> tuple[str, str]:
-    """A step without a problem, as it stands, and as it should be; half are miscalculated, most are hard."""
+def loose_step(rng: random.Random, operations: Sequence[str] = DRILLED) -> tuple[str, str]:
+    """A step without a problem, as it stands, and as it should be; half are miscalculated."""
     line, index, before = (
-        _formula(rng, (*HARD, *HARD, *OPERATIONS)),
+        _formula(rng, operations),
         rng.randrange(LENGTHS[1]),
         rng.randrange(MODULUS),
     )

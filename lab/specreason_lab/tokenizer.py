@@ -18,7 +18,7 @@ THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 BLANK_LINE = "\n\n"
 CONTROL = (END, TURN, TURN_END)
 LABELS = tuple(f"{number})" for number in range(1, 21))
-_LENGTHS = (3, 12)  # of the problems whose texts the merges are learned from
+_LENGTHS, _MIX = (3, 12), (6, 3, 1)  # of the problems whose texts the merges are learned from
 WITH_NUMBER = tuple(
     [f" {sign}{number}" for sign in "+-" for number in range(1, MODULUS)]
     + [f" *{factor}" for factor in range(2, FACTORS[1] + 1)]
@@ -66,7 +66,7 @@ def train_tokenizer(sample: Iterable[str], size: int) -> Tokenizer:
 def make_tokenizer(path: Path, size: int) -> Tokenizer:
     """The tokenizer at `path`, made there if it is not yet; the same on every machine."""
     if not path.exists():
-        source = problems(0, "train", _LENGTHS)
+        source = problems(0, "train", _LENGTHS, _MIX)
         texts = [text for _ in range(4000) for text in _texts(next(source))]
         texts += [f"system\nuser\nassistant\n{INSTRUCTION}"] * 500
         texts += [f"{space}{number}" for number in range(100) for space in ("", " ") for _ in range(500)]

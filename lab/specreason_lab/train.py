@@ -21,23 +21,22 @@ from specreason_lab.figures import auc
 from specreason_lab.measure import accuracy, result_accuracy, verdicts
 from specreason_lab.model import Llama, Shape, deepened, widened
 from specreason_lab.muon import Muon
-from specreason_lab.problems import LENGTHS, problems
+from specreason_lab.problems import DRILLED, LENGTHS, MIX, problems
 from specreason_lab.side_by_side import Judged
 from specreason_lab.tokenizer import encode
 
 _SLIPS_WEIGH = 4.0  # they are rare
-MASTERED = 0.3  # nats: chains grow when looking a value up costs less than this
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A model and how it is trained; fractions are of all tokens.
 
-    Chains grow by a step whenever values are looked up well (`MASTERED`), at the latest so that they have
-    their full length at `curriculum`; at `deepen` the model gets its last depth; from `judge` on it learns
-    verdicts in chains; the learning rate falls from `decay` to the end. Looking a value up is learned last,
-    and all else waits for it: it weighs `look_up` times as much. `drill` is the share of rows that are loose
-    steps instead of chains; it falls to `last_drill` at `drilled`, from `judge` on if there is one.
+    At `deepen` the model gets its last depth; from `judge` on it learns verdicts in chains; the learning rate
+    falls from `decay` to the end. All else waits for looking values up: that weighs `look_up` times as much,
+    and up to `settled` nearly all rows are chains. From there on `drill` is the share of rows that are loose
+    steps, in which calculations are learned; it falls to `last_drill` at `drilled`. `mix`: how often the
+    families come; `operations`: those of loose steps.
     `verdict`: weight of the judge's loss; `alarm`: of that of noticing wrong tokens (`noticed`).
     """
 
@@ -48,12 +47,14 @@ class Plan:
     muon: float
     adam: float
     seed: int = 1
-    curriculum: float = 0.5
+    mix: tuple[int, int, int] = MIX
+    operations: tuple[str, ...] = DRILLED
     shallow: int | None = None
     deepen: float = 0.5
     judge: float | None = None
     decay: float = 0.5
     look_up: float = 2.0
+    settled: float = 0.0
     drill: float = 0.0
     last_drill: float = 0.1
     drilled: float = 1.0
@@ -63,17 +64,12 @@ class Plan:
 
 @dataclass(slots=True)
 class State:
-    """What changes during training. `number` counts groups of batches.
-
-    `reach`: the longest chain, in steps; `looking_up`: running loss of looking up at that length (nats).
-    """
+    """What changes during training. `number` counts groups of batches."""
 
     model: Llama
     alarm: nn.Linear
     optimizers: tuple[torch.optim.Optimizer, ...]
     number: int = 0
-    reach: int = 2
-    looking_up: float = 2.0
     updates: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -113,8 +109,10 @@ def train(
             judged=judging,
             samples=samples,
             drill=drilled(plan, done),
+            mix=plan.mix,
+            drilled=plan.operations,
         )
-        for batch in maker.batches(lengths(plan, state), state.number):
+        for batch in maker.batches(LENGTHS, state.number):
             began = time.monotonic()
             told = update(plan, state, batch)
             state.seconds += time.monotonic() - began
@@ -161,13 +159,10 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     looked_up = losses[batch.looked_up[wanted]]
-    if len(looked_up):
-        state.looking_up += 0.02 * (looked_up.mean().item() - state.looking_up)
     state.updates += 1
     state.tokens += int((batch.mask.diagonal(dim1=-2, dim2=-1)).sum())
     return {
-        "reach": state.reach,
-        "looking_up": round(state.looking_up, 4),
+        "looking_up": round(looked_up.sum().item() / max(1, len(looked_up)), 4),
         "loss": round(written.item(), 4),
         "judge": round(verdict.item(), 4),
         "alarm": round(noticing.item(), 4),
@@ -201,20 +196,11 @@ def bfloat16_pays() -> bool:
     return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
 
 
-def lengths(plan: Plan, state: State) -> tuple[int, int]:
-    """Steps of the chains at this point of the curriculum; `state.reach` grows here."""
-    low, high = LENGTHS
-    due = 2 + int((high - 2) * state.tokens / (plan.tokens * plan.curriculum))
-    if state.reach < high and (state.looking_up < MASTERED or state.reach < due):
-        state.reach += 1
-        state.looking_up = max(state.looking_up, 2 * MASTERED)  # longer chains have to be mastered anew
-    return (1 if state.reach < high else low, state.reach)
-
-
 def drilled(plan: Plan, done: float) -> float:
     """The share of drill rows at this point."""
-    begin = plan.judge or 0.0
-    fallen = min(1.0, max(0.0, (done - begin) / (plan.drilled - begin)))
+    if done < plan.settled:
+        return plan.last_drill
+    fallen = min(1.0, (done - plan.settled) / (plan.drilled - plan.settled))
     return plan.drill + (plan.last_drill - plan.drill) * fallen
 
 
@@ -240,7 +226,7 @@ def fresh(plan: Plan, start: Llama | None = None) -> State:
     else:
         model = deepened(widened(start, replace(plan.shape, layers=start.shape.layers)), layers)
     alarm = nn.Linear(plan.shape.width, 1)
-    return State(model, alarm, optimizers(plan, model, alarm), reach=LENGTHS[1] if start else 2)
+    return State(model, alarm, optimizers(plan, model, alarm))
 
 
 def restored(plan: Plan, path: Path) -> State:
@@ -250,9 +236,7 @@ def restored(plan: Plan, path: Path) -> State:
     model.load_state_dict(kept["model"])
     alarm = nn.Linear(model.shape.width, 1)
     alarm.load_state_dict(kept["alarm"])
-    progress = {
-        name: kept[name] for name in ("number", "reach", "looking_up", "updates", "tokens", "seconds")
-    }
+    progress = {name: kept[name] for name in ("number", "updates", "tokens", "seconds")}
     state = State(model, alarm, optimizers(plan, model, alarm), **progress)
     for optimizer, old in zip(state.optimizers, kept["optimizers"], strict=True):
         optimizer.load_state_dict(old)
@@ -275,8 +259,6 @@ def save(state: State, path: Path) -> None:
         "alarm": state.alarm.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
         "number": state.number,
-        "reach": state.reach,
-        "looking_up": state.looking_up,
         "updates": state.updates,
         "tokens": state.tokens,
         "seconds": state.seconds,
