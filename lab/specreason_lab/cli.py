@@ -48,8 +48,9 @@ def train(
     folder: Folder = Path("lab/runs"),
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
 ) -> None:
-    """Train one model, or go on where it stopped. Training base also trains small, whose steps it judges, and a
-    seedling, out of which it grows.
+    """Train one model, or go on where it stopped.
+
+    Training base also trains small, whose steps it judges, and a seedling, out of which it grows.
     """
     plans = _needs_extra("specreason_lab.plans")
     if threads:
