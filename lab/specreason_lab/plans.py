@@ -9,7 +9,7 @@ from specreason.models import cache
 from specreason_lab.agree import agreement
 from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
 from specreason_lab.model import Llama, Shape
-from specreason_lab.problems import SUMS
+from specreason_lab.problems import ALL_DRILLED
 from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
 from specreason_lab.train import Plan, train, trained
@@ -38,11 +38,11 @@ PLANS = {
         SMALL,
         name="seedling",
         shape=replace(SMALL.shape, width=192, hidden=512),
-        tokens=12_000_000,
-        settled=0.17,
-        last_drill=0.2,
+        tokens=20_000_000,
+        settled=0.1,
+        last_drill=0.4,
         drilled=0.7,
-        operations=SUMS,
+        operations=ALL_DRILLED,
         mix=(9, 8, 2),
     ),
     "base": Plan(
@@ -56,7 +56,7 @@ PLANS = {
         deepen=0.7,
         judge=0.02,
         decay=0.15,
-        operations=SUMS,
+        operations=ALL_DRILLED,
         drill=0.3,
         drilled=0.7,
         alarm=1.0,

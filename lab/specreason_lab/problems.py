@@ -152,7 +152,8 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 HARD = ("times", "mixed")  # their first number is one of FACTORS
 DRILLED = (*HARD, *HARD, *OPERATIONS)  # operations of loose steps
-SUMS = (*OPERATIONS, *HARD, *HARD, *("add", "subtract") * 2)
+STORY = "story"  # any operation, told in words
+ALL_DRILLED = (*OPERATIONS, *HARD, *HARD, *("add", "subtract") * 2, *(STORY,) * 15)
 FACTORS = (2, 40)
 _WEIGHTS = [operation.weight for operation in OPERATIONS.values()]
 _STATED = re.compile(r"gives (\d+)(?!\S)")
@@ -208,8 +209,8 @@ def _listed(lines: Sequence[Line]) -> str:
     return "\n".join(f"{number}) {line.told}" for number, line in enumerate(lines, 1))
 
 
-def _formula(rng: random.Random, ops: Sequence[str] | None = None) -> Line:
-    op = rng.choice(ops) if ops else rng.choices(list(OPERATIONS), _WEIGHTS)[0]
+def _formula(rng: random.Random, op: str | None = None) -> Line:
+    op = op or rng.choices(list(OPERATIONS), _WEIGHTS)[0]
     numbers = [rng.randint(1, MODULUS - 1) for _ in range(OPERATIONS[op].told.count("{}"))]
     if op in HARD:
         numbers[0] = rng.randint(*FACTORS)
@@ -296,11 +297,10 @@ def miscalculated(rng: random.Random, made: Problem, index: int, line: Line, bef
 
 def loose_step(rng: random.Random, operations: Sequence[str] = DRILLED) -> tuple[str, str]:
     """A step without a problem, as it stands, and as it should be; half are miscalculated."""
-    line, index, before = (
-        _formula(rng, operations),
-        rng.randrange(LENGTHS[1]),
-        rng.randrange(MODULUS),
-    )
+    op = rng.choice(operations)
+    formula = None if op == STORY else _formula(rng, op)
+    index, before = rng.randrange(LENGTHS[1]), rng.randrange(MODULUS)
+    line = formula or _event(rng, before)
     made = Problem("chain", "", before, (line,) * (index + 2))
     right = written(made, index, line, before, line.value(before))
     return (miscalculated(rng, made, index, line, before) if rng.random() < 0.5 else right), right
