@@ -75,7 +75,7 @@ class Maker:
     """Makes batches of about `tokens` tokens.
 
     `judged`: with verdicts in chains; `drill`: the share of rows that are no chains but loose steps;
-    `mix`: how often the families come; `drilled`: the operations of loose steps.
+    `mix`: how often the families come; `operations`: those of loose steps.
     """
 
     tokenizer: Tokenizer
@@ -85,7 +85,7 @@ class Maker:
     samples: Candidates | None = None
     drill: float = 0.0
     mix: Sequence[int] = MIX
-    drilled: Sequence[str] = DRILLED
+    operations: Sequence[str] = DRILLED
 
     def batches(self, lengths: tuple[int, int], number: int) -> list[Batch]:
         """A few batches of problems of similar length; the same for the same number."""
@@ -104,7 +104,7 @@ class Maker:
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
         tokenizer = self.tokenizer
         if rng.random() < self.drill:
-            return loose_steps(tokenizer, rng, self.drilled)
+            return loose_steps(tokenizer, rng, self.operations)
         kind = rng.random() if self.judged else 1.0
         if self.samples and kind < 0.4:
             problem, drawn = rng.choice(self.samples)

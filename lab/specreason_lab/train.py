@@ -110,7 +110,7 @@ def train(
             samples=samples,
             drill=drilled(plan, done),
             mix=plan.mix,
-            drilled=plan.operations,
+            operations=plan.operations,
         )
         for batch in maker.batches(LENGTHS, state.number):
             began = time.monotonic()
