@@ -98,6 +98,11 @@ def test_a_useless_drafter_is_seldom_tried() -> None:
     assert machine.run(Auto(costs, Plan()), 100) < 1.03 * 100
 
 
+def test_short_runs_remember_what_failed_before_them() -> None:
+    machine = Machine(0.2, 0.35, 1.0, stands=0.0)
+    assert machine.runs(100, 5) < 1.02 * 100 * 5
+
+
 @pytest.mark.parametrize(
     ("most", "wanted"),
     [

@@ -4,7 +4,7 @@ The plan is the one that is expected to be the fastest (`Costs.seconds`), by wha
 models have learned. What protects from a drafter that is of no use:
 
 - Where drafts are not expected to pay, one is tried only out of a small share of the base model's time
-  (`TRIES`), the less the more of them failed. So it is noticed if they begin to pay.
+  (`TRIES`), the less the more of them failed (`Costs.hope`). So it is noticed if they begin to pay.
 - Where they are expected to pay, a run may lag behind the base model alone by `LAG` of its time and by the
   price of a few drafts in vain (`PATIENCE`), no more: one problem may be harder than most.
 """
@@ -50,7 +50,6 @@ class Auto:
         self._plan = _BASE
         self._account = _Account()
         self._drafts = 0  # of the step that is being judged
-        self._in_vain = 0  # drafts since the last one that stood
         self._rewritten = False  # the step that is about to be accepted
         self._arms = sorted(
             {
@@ -117,7 +116,6 @@ class Auto:
                 pass
 
     def _judged(self, stood: int) -> None:
-        self._in_vain = 0 if stood else self._in_vain + 1
         self._costs.judged(stood, max(stood, self._drafts))
         self._drafts = 0
 
@@ -126,7 +124,7 @@ class Auto:
         rewritten, self._rewritten = self._rewritten, False
         costs.step.take(event.tokens)
         alone = costs.write.value * event.tokens
-        costs.saved = min(costs.saved + TRIES * alone / (1 + self._in_vain / 4), 2 * costs.price())
+        costs.saved = min(costs.saved + TRIES * costs.hope * alone, 2 * costs.price())
         if account.since is None:
             account.since = event.at  # the first step waits for the prompt, which every scheme must read
             return

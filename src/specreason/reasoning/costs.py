@@ -13,6 +13,7 @@ _SLOWED = 1.2  # both models at work at the same time, before anything was measu
 # of steps. A guess for one large model on a GPU: eight drafts and their questions are about 1,000 tokens.
 CROWD = 8
 _TRUST = 1.0  # steps that weigh as much as the arithmetic
+_HOPELESS = 20  # drafts in vain after which tries do not get any rarer
 _GUESSED = 8.0  # failures that weigh as much as the guess of how alike they are
 
 
@@ -45,7 +46,7 @@ class Costs:
     tokens of a step; `stands`: share of drafts that stand; `alike`: of the other drafts of a step, share that
     fails where one does; `kept`, `rewritten`: by plan, seconds a token of steps that were kept and rewritten;
     `at_work`: by plan, the runs that follow it; `saved`: seconds that may be spent on drafts that are not
-    expected to pay.
+    expected to pay; `in_vain`: drafts since the last one that stood.
 
     What a plan comes to is never averaged as a whole: whether drafts stand varies from step to step and says
     the same of every plan, while what a step of either kind takes hardly varies, and only its plan tells it.
@@ -61,6 +62,7 @@ class Costs:
     kept: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     rewritten: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     saved: float = 0.0
+    in_vain: int = 0
     at_work: dict[Plan, WeakSet[object]] = field(default_factory=dict[Plan, WeakSet[object]])
 
     def follow(self, run: object, plan: Plan) -> None:
@@ -131,8 +133,14 @@ class Costs:
     def judged(self, stood: int, drafts: int) -> None:
         """Learn how many of the drafts of a step stood."""
         self.stands.take(stood / drafts)
+        self.in_vain = 0 if stood else self.in_vain + 1
         if stood < drafts > 1:
             self.alike.take((drafts - stood - 1) / (drafts - 1))
+
+    @property
+    def hope(self) -> float:
+        """How much of the usual share is worth spending on tries: less after many failures, never nothing."""
+        return 1 / (1 + min(self.in_vain, _HOPELESS) / 4)
 
     def price(self) -> float:
         """Seconds that a draft costs in vain."""
