@@ -31,6 +31,33 @@ def noted(where: list[str], what: str) -> Callable[[Any], None]:
     return note
 
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("report", sorted(RESULTS.glob("*.html")), ids=lambda path: path.stem)
+def test_a_published_report_is_readable_offline(report: Path, tmp_path: Path, scheme: str) -> None:
+    playwright: Any = pytest.importorskip("playwright.sync_api")
+    asked: list[str] = []
+    told: list[str] = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(color_scheme=scheme, viewport={"width": 1200, "height": 900}, offline=True)
+        opened.on("request", noted(asked, "url"))
+        opened.on("console", noted(told, "text"))
+        opened.goto(report.as_uri())
+        figures = opened.locator("figure svg")
+        boxes = [figures.nth(n).bounding_box() for n in range(figures.count())]
+        too_wide = opened.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        opened.screenshot(path=tmp_path / f"{report.stem}-{scheme}.png", full_page=True)
+        browser.close()
+    assert len(boxes) >= 5
+    assert all(box["width"] > 300 and box["height"] > 50 for box in boxes)
+    assert not too_wide
+    assert all(url.startswith("file:") for url in asked)
+    assert not told
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_report_is_readable_offline(tmp_path: Path, scheme: str) -> None:
     playwright: Any = pytest.importorskip("playwright.sync_api")

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The study of docs/results on the pair of language models. Killed and called again, it goes on where it was.
+#
+#   benchmarks/study_language.sh [PROBLEMS] [TASK] [FOLDER]
+set -euo pipefail
+problems=${1:-100} task=${2:-../shared/data/gsm8k_dev.jsonl} folder=${3:-.cache/study-language}
+results=docs/results
+mkdir -p "$folder" "$results"
+specreason eval run --task "$task" --limit "$problems" --schemes base,base+decode,small,specreason,specreason+decode \
+    --budget 1024 --temperature 0 --store "$folder/language.sqlite"
+specreason eval report "$folder/language.sqlite" --traces 3 \
+    --html "$results/language.html" --markdown "$results/language.md"
