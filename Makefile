@@ -8,11 +8,13 @@ N ?= 5
 REQUESTS ?= 10000
 ROUNDS ?= 2
 PROBLEMS ?= 10000
+STUDIED ?= 40
+SAMPLES ?= 2
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
 .PHONY: demo demo-language test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed \
   bench-concurrency bench-decode bench-embedded bench-threads bench-auto bench-eval bench-pocket \
-  lab-train lab-export lab-test lock clean setup models help
+  study-pocket study-language lab-train lab-export lab-test lock clean setup models help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -91,13 +93,19 @@ bench-load: $(READY) ## the server under load: what it adds to each step (REQUES
 bench-eval: $(READY) ## a study of many scripted problems, killed and resumed (PROBLEMS=)
 	@$(BIN)/python -m benchmarks.eval --problems $(PROBLEMS)
 
+study-pocket: $(READY) ## the studies of docs/results on the pocket pair (STUDIED=, SAMPLES=; goes on where it was)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmarks/study_pocket.sh $(STUDIED) $(SAMPLES)
+
+study-language: models ## the study of docs/results on the language pair (STUDIED= problems; hours)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmarks/study_language.sh $(STUDIED)
+
 # PyTorch has an environment of its own: only training needs it.
 $(LAB)/.ready: pyproject.toml
 	@test -x $(LAB)/bin/python || $(PYTHON) -m venv $(LAB)
 	@$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lab,embedded]'
 	@touch $@
 
-lab-train: $(LAB)/.ready ## train the pocket pair from nothing (hours; goes on where it was stopped)
+lab-train: $(LAB)/.ready ## train the pocket pair from nothing (70 minutes on 2 cores; goes on where it was stopped)
 	@$(LAB)/bin/specreason lab train base
 
 lab-export: $(LAB)/.ready ## GGUF files and hub folders of the trained pair, checked against PyTorch

@@ -16,10 +16,11 @@ study() { # SPLIT and flags: each call adds cells to the study of its split
         --store "$folder/pocket-$split.sqlite" "$@"
 }
 # What one call adds takes turns on every problem; what was there before is not run again.
-study test --schemes base,base+decode,small,specreason,specreason+decode --thresholds 1,2,3,4,5,6,7,8,9
+study test --schemes base,small,specreason --thresholds 1,2,3,4,5,6,7,8,9
+study test --schemes base+decode,specreason+decode
 study test --schemes specreason --first-n 1,2,3
 study test --schemes base,specreason --budget 80,120,160
-study hard --schemes base,small,specreason --thresholds 3,5,7,8,9
+study hard --schemes base,small,specreason --thresholds 3,5,7,9
 for split in test hard; do
     specreason eval report "$folder/pocket-$split.sqlite" --traces 3 \
         --html "$results/pocket-$split.html" --markdown "$results/pocket-$split.md"

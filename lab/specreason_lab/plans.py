@@ -9,7 +9,7 @@ from specreason.models import cache
 from specreason_lab.agree import agreement
 from specreason_lab.export import export_gguf, export_hub_folder, read_gguf
 from specreason_lab.model import Llama, Shape
-from specreason_lab.problems import ALL_DRILLED
+from specreason_lab.problems import ALL_DRILLED, MIX
 from specreason_lab.samples import read_samples, write_samples
 from specreason_lab.tokenizer import make_tokenizer
 from specreason_lab.train import Plan, train, trained
@@ -29,9 +29,9 @@ SMALL = Plan(
     settled=0.2,
     drill=0.7,
     drilled=0.6,
-    mix=(6, 3, 1),  # fewer stories than the others are taught: what it is to lack
+    mix=(6, 3, 1),  # fewer stories than it will be asked: what it is to lack
 )
-# Seedling and base were not run in one go yet (LOG.md); the small model was.
+# The seedling was not run in one go (LOG.md); small and base were.
 PLANS = {
     "small": SMALL,
     # What the base model grows out of: a small model can be taught ten times as fast.
@@ -44,7 +44,7 @@ PLANS = {
         last_drill=0.4,
         drilled=0.7,
         operations=ALL_DRILLED,
-        mix=(9, 8, 2),
+        mix=MIX,
     ),
     "base": Plan(
         "base",
@@ -54,7 +54,7 @@ PLANS = {
         muon=0.01,
         adam=2e-3,
         shallow=4,
-        deepen=0.7,
+        deepen=0.75,
         judge=0.02,
         decay=0.15,
         operations=ALL_DRILLED,

@@ -4,7 +4,7 @@ A problem is a value to start with and a list of lines, each of which makes anot
 what differs between families is how they are told. The solution is one step a line, written so that a small
 model can look things up: a step repeats its line and the value before, and ends with the new one.
 
-    Let us go on with the next line of the problem:
+    Let us go on with the next line of the problem, and take the value that we have found so far:
     3) +7 with 12 gives 19
 
 The first line says nothing: large models spend words too, and scoring pays where a step has some length.
@@ -22,11 +22,11 @@ Split = Literal["train", "dev", "test", "hard"]
 
 FAMILIES: tuple[Family, ...] = ("chain", "words", "sequence")
 MODULUS = 100
-MIX = (6, 3, 1)  # how often the families come, relatively
+MIX = (9, 8, 2)  # how often the families come, relatively
 LENGTHS = (3, 7)  # steps of a problem
 HARD_LENGTHS = (8, 12)  # out of distribution: longer than anything in training
 THINK_CLOSE = "</think>"
-GOING_ON = "Let us go on with the next line of the problem:"
+GOING_ON = "Let us go on with the next line of the problem, and take the value that we have found so far:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +261,12 @@ def _sequence(rng: random.Random, steps: int) -> Problem:
     steps = min(steps, 6)
     start, factor, addend = rng.randrange(MODULUS), rng.randint(2, 9), rng.randint(1, MODULUS - 1)
     line = Line("mixed", (factor, addend), OPERATIONS["mixed"].told.format(factor, addend))
+    lines = (line,) * steps
     text = (
-        f"A sequence modulo 100 starts with {start}. Each next term is the one before {line.told}. "
+        f"A sequence modulo 100 starts with {start}. Each next term is the one before\n{_listed(lines)}\n"
         f"What is term {steps} after the start?"
     )
-    return Problem("sequence", text, start, (line,) * steps)
+    return Problem("sequence", text, start, lines)
 
 
 def corrupted(rng: random.Random, made: Problem, before: Sequence[str]) -> str:
