@@ -30,7 +30,7 @@ def new_problem(
         bool, typer.Option("--json", help="One JSON object a line: id, problem, answer.")
     ] = False,
 ) -> None:
-    """Print fresh problems of a split."""
+    """Print problems of a split, always the same ones for one seed."""
     for number, made in zip(range(count), problems(seed, split), strict=False):
         if as_json:
             row = {"id": f"{split}-{seed}-{number}", "problem": made.text, "answer": str(made.answer)}

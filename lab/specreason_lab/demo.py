@@ -4,6 +4,7 @@ import os
 import time
 from contextlib import aclosing
 from itertools import islice
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -17,18 +18,23 @@ from specreason_lab.problems import Problem, problems
 from specreason_lab.side_by_side import Solved, side_by_side
 
 SEED = 3  # not the benchmarks' problems
-SCHEMES = ("base", "small", "specreason")
+SCHEMES: dict[str, dict[str, Any]] = {
+    "base": {"scheme": "base"},
+    "small": {"scheme": "small"},
+    "specreason": {},
+    "specreason, lookahead 1": {"lookahead": 1},
+}
 
 
 async def demo(count: int, console: Console) -> None:
-    """Solve `count` held-out problems by base, small and specreason in turn, and show one of them whole."""
+    """Solve `count` held-out problems under each of `SCHEMES` in turn, and show one of them whole."""
     sample = list(islice(problems(SEED, "test"), count))
     sampling = SamplingSettings(seed=0)
     console.print(f"{count} problems that neither model has met, under each scheme in turn. One of them:\n")
     console.print(sample[0].text, style="dim", markup=False)
     began = time.perf_counter()
     settings = Settings(pair=POCKET_PAIR)
-    schemes = {name: ReasoningSettings.model_validate({"scheme": name}) for name in SCHEMES}
+    schemes = {name: ReasoningSettings.model_validate(knobs) for name, knobs in SCHEMES.items()}
     rows: list[Solved] = []
     with Live(table(rows), console=console, refresh_per_second=4) as live:
         async with aclosing(side_by_side(sample, schemes, settings, sampling.temperature)) as runs:
@@ -80,6 +86,6 @@ def table(rows: list[Solved]) -> Table:
             f"{figures.accuracy(list(mine.values())):.0%}",
             f"{sum(row.seconds for row in mine.values()):.1f}",
             "" if faster is None else f"{faster:.2f}",
-            "" if name != "specreason" or accepted is None else f"{accepted:.0%}",
+            "" if name in {"base", "small"} or accepted is None else f"{accepted:.0%}",
         )
     return made

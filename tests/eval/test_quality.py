@@ -14,6 +14,7 @@ from studies import plan, run, task
 from specreason.config import EngineSettings, load_settings
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import ConfigError, InputError
+from specreason.eval.judging_statistics import ScoredStep, threshold_for
 from specreason.eval.labelled_steps import corrupted, labelled_steps, spread
 from specreason.eval.score_steps import Judged, judged_steps
 from specreason.eval.store import Store
@@ -121,3 +122,11 @@ def test_a_file_that_is_no_toml_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not valid TOML"):
         write_threshold(path, 7, "greedy", "why")
     assert path.read_text() == "[reasoning\n"
+
+
+def test_the_interval_of_a_threshold_holds_what_was_counted() -> None:
+    steps = [ScoredStep(str(n), 9.0 if n % 2 else 1.0, bool(n % 2)) for n in range(40)]
+    found = threshold_for(steps, acceptance=0.9)
+    assert found is not None
+    assert found.value == 1.0
+    assert found.acceptance.value == found.acceptance.high == 1.0

@@ -108,6 +108,18 @@ def test_the_pareto_front_is_what_nothing_beats_in_both() -> None:
     assert front([(1.0, 0.2), (2.0, 0.5), (3.0, 0.4), (2.0, 0.6), (4.0, 0.6)]) == [0, 3]
 
 
+def test_cells_that_had_no_turns_together_and_missing_runs_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    run(path, plan(task(4)))
+    run(path, plan(task(4), thresholds=(5.0, 7.0)), stop_after=2)
+    with Store(path) as store:
+        missing, apart = made(store, "base", traces=0).headlines[:2]
+        with pytest.raises(ConfigError, match="it has base, small, specreason"):
+            made(store, "bass", traces=0)
+    assert missing == "Not finished: of 4 runs of each cell there are still to come: specreason ≥5 2."
+    assert apart.startswith("specreason ≥5: run in other sessions than base")
+
+
 def test_a_study_that_has_only_begun_can_be_reported(tmp_path: Path) -> None:
     run(tmp_path / "s.sqlite", plan(), stop_after=1)
     with Store(tmp_path / "s.sqlite") as store:

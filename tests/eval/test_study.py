@@ -9,7 +9,9 @@ from typing import get_args
 import pytest
 from studies import engines, plan, run, task
 
-from specreason.config import Scheme
+from specreason.cli.eval_axes import grid_of
+from specreason.cli.eval_run import alone
+from specreason.config import Scheme, Settings
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
 from specreason.eval.grid import Cell, Grid, short_labels
 from specreason.eval.rows import Draft, steps_from_text, steps_to_text
@@ -157,6 +159,42 @@ def test_other_problems_or_settings_do_not_get_into_a_study(tmp_path: Path) -> N
 def test_more_cells_and_samples_can_be_added_to_a_study(tmp_path: Path) -> None:
     run(tmp_path / "s.sqlite", plan(schemes=("base",)))
     assert len(run(tmp_path / "s.sqlite", plan(samples=2, schemes=("base", "specreason")))) == 6 + 12
+
+
+def test_other_sampling_does_not_get_into_a_study_but_fewer_models_do(tmp_path: Path) -> None:
+    facts = {"models": {"base": "b", "small": "s"}, "sampling": {"temperature": 0.6}}
+    with Store(tmp_path / "s.sqlite", create=True) as store:
+        store.settle(facts, task())
+        store.settle({"models": {"base": "b"}}, task())
+        assert store.fact("models") == {"base": "b", "small": "s"}
+        with pytest.raises(ConfigError, match=r"sampling.temperature = 0.6, not 0"):
+            store.settle({"sampling": {"temperature": 0}}, task())
+        with pytest.raises(ConfigError, match=r"task.problems = 6, not 4"):
+            store.settle({}, task(4))
+
+
+def test_two_processes_do_not_work_on_one_study(tmp_path: Path) -> None:
+    with (
+        alone(tmp_path / "s.sqlite"),
+        pytest.raises(ConfigError, match="another specreason eval run"),
+        alone(tmp_path / "s.sqlite"),
+    ):
+        pass
+    with alone(tmp_path / "s.sqlite"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "words"),
+    [
+        ("thresholds", "5..7", "write each value"),
+        ("first_n", "1..4", "write each value"),
+        ("budget", "8192..2048", "the lower first"),
+    ],
+)
+def test_ranges_are_for_budgets(axis: str, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        grid_of({axis: text}, None, {}, Settings())
 
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_lines_become_problems_in_their_order(tmp_path: Path) -> None:
         ("{", "line 1 is not JSON"),
         ("[1]", "must be an object"),
         ({"problem": "x"}, "has no 'answer'"),
-        ({"problm": "x", "answer": "1"}, "did you mean 'problm'?"),
+        ({"problm": "x", "answer": "1"}, "it has problm, answer"),
         ({"problem": "x", "answer": "1", "choices": ["2", "3"]}, "must be one of 'choices'"),
         ({"problem": "x", "answer": "1", "choices": ["1"]}, "2 to 10 can be asked"),
     ],

@@ -57,14 +57,17 @@ def calibrate(
             threshold_for(scored, **wish, confidence=confidence) if min(kinds) >= _LEAST_OF_A_KIND else None
         )
 
-    scored, made = asyncio.run(_until(settings, labelled, satisfied, store))
+    # The more steps, the higher the threshold that is sure to accept enough: only precision may stop early.
+    enough = satisfied if precision is not None else None
+    scored, made = asyncio.run(_until(settings, labelled, enough, store))
     found = satisfied(scored)
     if found is None:
         best = threshold_for(scored, **wish, confidence=0.0) if scored else None
-        hint = f"; the nearest is {threshold_text(best)} at {best.confidence:.0%}" if best else ""
+        hint = f"; the nearest, {best.confidence:.0%} sure, is {threshold_text(best)}" if best else ""
+        more = "more steps with --limit" if len(scored) >= limit else "a file with more steps"
         raise InputError(
-            f"{len(scored)} steps do not carry that wish with {confidence:.0%} confidence{hint}. Give more "
-            "steps (--limit), wish for less, or --confidence 0.8"
+            f"{len(scored)} steps do not carry that wish with {confidence:.0%} confidence{hint}. "
+            f"Give {more}, wish for less, or --confidence 0.8"
         )
     origin = "one number changed" if made else "labelled"
     wanted = f"precision {precision:g}" if precision is not None else f"acceptance {acceptance:g}"
@@ -73,7 +76,7 @@ def calibrate(
     if made and right_share is None:
         console.print(
             "half of these steps were made wrong on purpose: with --right-share say how many drafts are "
-            "right in real use, or precision is that among as many wrong steps as right ones",
+            "right in real use, or precision and acceptance are those among as many wrong steps as right ones",
             markup=False,
         )
     target = config or Path(os.environ.get("SPECREASON_CONFIG") or DEFAULT_FILE)
@@ -86,10 +89,10 @@ def calibrate(
 async def _until(
     settings: Settings,
     labelled: Iterable[LabelledStep],
-    satisfied: Callable[[Sequence[ScoredStep]], Threshold | None],
+    satisfied: Callable[[Sequence[ScoredStep]], Threshold | None] | None,
     store: Path | None,
 ) -> tuple[list[ScoredStep], bool]:
-    """Scored steps, as few as satisfy; and whether wrong ones were made wrong on purpose."""
+    """Scored steps, as few as satisfy, or all; and whether wrong ones were made wrong on purpose."""
     reasoning, told, made = settings.reasoning, list[ScoredStep](), False
     prompt: JudgePrompt = "paper" if settings.base.url is not None else "inline"
     if reasoning.judge_prompt != "auto":
@@ -105,7 +108,7 @@ async def _until(
                 async for item in items:
                     told.append(item.scored(reasoning.judge_method))
                     made = made or item.step.made
-                    if len(told) % _LOOK_EVERY == 0 and satisfied(told) is not None:
+                    if satisfied and len(told) % _LOOK_EVERY == 0 and satisfied(told) is not None:
                         break
     finally:
         await engine.aclose()

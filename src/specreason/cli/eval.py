@@ -8,7 +8,18 @@ import typer
 
 from specreason.errors import ConfigError
 
-_EXTRA = {"altair", "datasets", "math_verify", "numpy", "pebble", "scipy", "sympy", "tomlkit", "vl_convert"}
+_EXTRA = {
+    "altair",
+    "datasets",
+    "filelock",
+    "math_verify",
+    "numpy",
+    "pebble",
+    "scipy",
+    "sympy",
+    "tomlkit",
+    "vl_convert",
+}
 
 app = typer.Typer(
     help="Run studies of a pair: accuracy and speed of schemes, thresholds and budgets, with error bars.",

@@ -21,7 +21,7 @@ def grid_of(
         if text is None:
             return [default]
         told: list[float] = []
-        for value in _values(flag, text):
+        for value in _values(flag, text) if key == "token_budget" else _listed(flag, text):
             # Loading the settings with it checks range and type, and words the error.
             section = load_settings(config, {**flags, f"reasoning.{key}": value}).reasoning
             told.append(getattr(section, key))
@@ -63,11 +63,21 @@ def _values(flag: str, text: str) -> list[str]:
         return _parts(flag, text)
     low, _, high = text.partition(_RANGE)
     if not (low.strip().isdigit() and high.strip().isdigit() and 0 < int(low) <= int(high)):
-        raise ConfigError(f"{flag} is '{text}': a range is written LOW..HIGH, for example 2048..16384")
+        raise ConfigError(
+            f"{flag} is '{text}': a range is written LOW..HIGH, the lower first, for example 2048..16384"
+        )
     doubled = [int(low)]
     while doubled[-1] * 2 <= int(high):
         doubled.append(doubled[-1] * 2)
     return [str(value) for value in doubled]
+
+
+def _listed(flag: str, text: str) -> list[str]:
+    if _RANGE in text:
+        raise ConfigError(
+            f"{flag} is '{text}': ranges are for --budget, where they double; write each value: 5,6,7"
+        )
+    return _parts(flag, text)
 
 
 def _at_once(text: str) -> list[int]:

@@ -1,10 +1,11 @@
 """The work of `specreason eval run`: opens the pair, the store and the grader, and shows how it goes."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import Generator, Mapping
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from specreason.cli.eval_axes import grid_of
@@ -15,7 +16,7 @@ from specreason.errors import ConfigError
 from specreason.eval.facts import session_facts
 from specreason.eval.find_task import find_task
 from specreason.eval.grader import Grader
-from specreason.eval.grid import Grid
+from specreason.eval.grid import AXES, Grid
 from specreason.eval.runner import Plan, Study
 from specreason.eval.store import Store
 from specreason.eval.tasks import Task, limited
@@ -73,14 +74,29 @@ def with_room(settings: Settings, at_once: int) -> Settings:
     return settings.model_copy(update=told)
 
 
+@contextmanager
+def alone(path: Path) -> Generator[None]:
+    """Keep other processes from working on the same study. Raises ConfigError if one does already."""
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise ConfigError(
+            f"another specreason eval run works on {path}; wait for it, or name another file with --store"
+        ) from None
+
+
 async def _run(settings: Settings, plan: Plan, path: Path, *, retry_errors: bool) -> None:
     console = Console(stderr=True, highlight=False)
-    with Store(path, create=True) as store:
+    with alone(path), Store(path, create=True) as store:
         async with SpecReason(settings, roles=seats_of([cell.scheme for cell in plan.cells])) as pair:
             store.settle(
                 {
                     "models": {role: engine.model for role, engine in pair.engines.items()},
                     "seed": plan.seed,
+                    "sampling": plan.sampling.model_dump(mode="json", exclude={"seed"}),
+                    "reasoning": plan.reasoning.model_dump(mode="json", exclude=set(AXES)),
                 },
                 plan.task,
             )

@@ -46,6 +46,7 @@ def compared(a: StudyData, cell_a: str, b: StudyData, cell_b: str) -> list[Compa
 
 def chosen(study: StudyData, name: str) -> CellRuns:
     """The cell that `name` stands for: its short name, its label, or a scheme that has one cell only."""
+    name = name.replace(">=", "≥")
     for fits in (
         [runs for runs in study.cells if name in {runs.name, runs.cell.label}],
         [runs for runs in study.cells if runs.cell.scheme == name],
@@ -74,7 +75,7 @@ def _accuracy(a: str, b: str, gain: Estimate) -> str:
     return (
         f"No difference in accuracy can be concluded: {b} less {a} is "
         f"{gain.value * 100:+.1f} points, and anything from {span} fits these {gain.count} "
-        f"problems. To see a difference of 3 points, about {needed} problems would be needed."
+        f"problems. For an interval of 3 points to either side, about {needed} problems would be needed."
     )
 
 

@@ -52,7 +52,7 @@ def sharing(settings: Settings) -> str:
         else:
             threads = section.threads or physical_cores()
             context = section.context or DEFAULT_CONTEXT
-            told.append(f"{name}: in this process, {threads} threads, {section.parallel} x {context} tokens")
+            told.append(f"{name}: in this process, threads: {threads}, {section.parallel} x {context} tokens")
     return "; ".join(told)
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from specreason.config import ReasoningSettings, Scheme
 
+# The settings of the method in which cells differ.
+AXES = ("scheme", "threshold", "first_n_base_steps", "token_budget")
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

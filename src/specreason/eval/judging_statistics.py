@@ -140,7 +140,8 @@ def _threshold(
 
 def _estimate(value: float, draws: NDArray[np.float64], count: int) -> Estimate:
     low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), count)
+    # With few steps what was drawn can lie beside what was counted: all of 20 kept, 84% to 99.9% drawn.
+    return Estimate(value, min(value, float(low)), max(value, float(high)), count)
 
 
 def _auc(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> float:

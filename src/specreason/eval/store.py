@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from specreason.errors import ConfigError
 from specreason.eval.grid import Cell
@@ -88,18 +88,27 @@ class Store:
     # ------------------------------------------------------------ what the study is
 
     def settle(self, facts: Mapping[str, Any], task: Task) -> None:
-        """Write down what the study is, or check that it is still the same. Raises ConfigError."""
-        told = {key: compact(value) for key, value in facts.items()} | {"task": compact(_identity(task))}
-        known = dict(self._db.execute("select key, value from study"))
+        """Write down what the study is, or check that it is still the same. Raises ConfigError.
+
+        Facts that are mappings may have other keys than before; what both have must be the same.
+        """
+        told: dict[str, Any] = {**facts, "task": _identity(task)}
         for key, value in told.items():
-            if key in known and known[key] != value:
+            known = self.fact(key)
+            if known is None:
+                continue
+            if (apart := _apart(key, known, value)) is not None:
+                name, old, new = apart
                 raise ConfigError(
-                    f"{self.path} is a study with {key} = {known[key]:.120}, not {value:.120}; "
+                    f"{self.path} is a study with {name} = {compact(old):.120}, not {compact(new):.120}; "
                     "name another file with --store, or use the settings it was begun with"
                 )
+            if isinstance(value, Mapping):  # a session may use fewer models than there are
+                told[key] = {**known, **value}
         with self._transaction():
             self._db.executemany(
-                "insert or ignore into study values (?, ?)", [(key, value) for key, value in told.items()]
+                "insert or replace into study values (?, ?)",
+                [(key, compact(value)) for key, value in told.items()],
             )
             self._db.executemany(
                 "insert or ignore into problems values (?, ?, ?, ?, ?)",
@@ -229,5 +238,21 @@ class Store:
         return self._db
 
 
+def _apart(key: str, known: Any, now: Any) -> tuple[str, object, object] | None:
+    """The first thing in which two values of a fact differ, by its name, and both values."""
+    if all(isinstance(value, Mapping) for value in (known, now)):
+        old, new = cast("Mapping[str, Any]", known), cast("Mapping[str, Any]", now)
+        for name in old:
+            if name in new and compact(old[name]) != compact(new[name]):
+                return f"{key}.{name}", old[name], new[name]
+        return None
+    return None if compact(known) == compact(now) else (key, known, now)
+
+
 def _identity(task: Task) -> dict[str, Any]:
-    return {"name": task.name, "source": task.source, "fingerprint": task.fingerprint}
+    return {
+        "name": task.name,
+        "source": task.source,
+        "problems": len(task.problems),
+        "fingerprint": task.fingerprint,
+    }

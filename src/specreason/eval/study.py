@@ -40,7 +40,10 @@ class CellRuns:
 
 @dataclass(frozen=True, slots=True)
 class StudyData:
-    """All that a report tells of. `task`: name, source, fingerprint; `sessions`: see `facts`."""
+    """All that a report tells of. `task`: name, source, fingerprint; `sessions`: see `facts`.
+
+    `sampling`, `reasoning`: the settings that all cells have in common.
+    """
 
     path: str
     task: Mapping[str, Any]
@@ -50,6 +53,8 @@ class StudyData:
     readings: Mapping[str, Sequence[float]]
     models: Mapping[str, str]
     seed: int
+    sampling: Mapping[str, Any]
+    reasoning: Mapping[str, Any]
 
     def reference(self, of: Cell, scheme: str) -> CellRuns | None:
         """The cell of `scheme` that `of` is fairly compared with: same budget, as many at once."""
@@ -76,6 +81,8 @@ def read_study(store: Store) -> StudyData:
         readings=store.readings(),
         models=store.fact("models"),
         seed=store.fact("seed"),
+        sampling=store.fact("sampling") or {},
+        reasoning=store.fact("reasoning") or {},
     )
 
 

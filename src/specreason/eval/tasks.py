@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from specreason.config.load import nearest
 from specreason.errors import ConfigError, InputError
 
 Kind = Literal["math", "choice"]
@@ -99,7 +98,7 @@ def _problem(row: Mapping[str, Any], where: str, number: int, seed: int) -> Prob
     for field in ("problem", "answer"):
         value: object = row.get(field)
         if value is None or not str(value).strip():
-            close = "" if field in row else f"; {nearest(field, list(row) or ['nothing'])}"
+            close = "" if field in row else f"; it has {', '.join(row) or 'nothing'}"
             raise InputError(f"{where} has no '{field}'{close}")
     name, text, answer = str(row.get("id", number)), str(row["problem"]), str(row["answer"])
     choices: object = row.get("choices")

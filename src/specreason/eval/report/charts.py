@@ -16,6 +16,7 @@ import vl_convert
 _alt: Any = altair
 _convert: Any = vl_convert
 
+_PADDING = {"left": 40, "right": 40, "top": 5, "bottom": 5}
 SERIES = [f"var(--c{number})" for number in range(1, 8)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
 STYLE = """\
@@ -46,7 +47,8 @@ class Figure:
 def drawn(name: str, title: str, text: str, chart: Any, *, width: int = 560, height: int = 280) -> Figure:
     """The chart as a figure."""
     styled = (
-        chart.properties(width=width, height=height, background="transparent")
+        # Browsers' letters are wider than those that the library measures with.
+        chart.properties(width=width, height=height, background="transparent", padding=_PADDING)
         .configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(
@@ -56,7 +58,7 @@ def drawn(name: str, title: str, text: str, chart: Any, *, width: int = 560, hei
         )
         .configure_legend(
             labelColor="var(--ink)", titleColor="var(--ink)", labelFontSize=12, titleFontSize=12,
-            labelLimit=320, orient="bottom", columns=4,
+            labelLimit=320, orient="bottom", columns=3, columnPadding=48,
         )
         .configure_text(color="var(--ink)", fontSize=11)
     )  # fmt: skip
@@ -69,11 +71,11 @@ def data(rows: Sequence[dict[str, Any]]) -> Any:
     return _alt.Data(values=list(rows))
 
 
-def colour(field: str, names: Sequence[str], title: str | None = None) -> Any:
-    """A nominal colour channel in the order of `names`."""
-    colours = [SERIES[n % len(SERIES)] for n in range(len(names))]
+def colour(field: str, names: Sequence[str], numbers: Sequence[int] = ()) -> Any:
+    """A nominal colour channel in the order of `names`; `numbers`: of the colours, from 1."""
+    colours = [f"var(--c{n})" for n in numbers] or [SERIES[n % len(SERIES)] for n in range(len(names))]
     scale = _alt.Scale(domain=list(names), range=colours)
-    return _alt.Color(f"{field}:N", scale=scale, title=title, sort=list(names))
+    return _alt.Color(f"{field}:N", scale=scale, title=None, sort=list(names))
 
 
 def shape(field: str, names: Sequence[str]) -> Any:

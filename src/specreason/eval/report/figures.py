@@ -138,7 +138,7 @@ def _tokens(summaries: Sequence[Summary]) -> Figure:
     parts = ["base, kept", "base, discarded", "small, kept", "small, discarded"]
     bars = chart(rows).mark_bar(stroke="var(--page)").encode(
         x=quantity("x", "tokens", "tokens a run, on average", zero=True), y=_names(summaries),
-        color=colour("part", parts), order={"field": "part"},
+        color=colour("part", parts, (1, 6, 2, 5)), order={"field": "part"},
     )  # fmt: skip
     return drawn("tokens", "Tokens by model", "Kept and discarded.", bars, height=_bars(summaries))
 
@@ -193,7 +193,7 @@ def _chain(s: Summary) -> Iterator[Figure]:
         bars = chart(course).mark_bar(size=36, stroke="var(--page)").encode(
             x=quantity("x", "at", "share of the chain", domain=[0, 1], axis={"format": _PERCENT}),
             y=quantity("y", "share", "share of steps", zero=True, axis={"format": _PERCENT}),
-            color=colour("part", parts), order={"field": "part", "sort": "descending"},
+            color=colour("part", parts, (2, 1, 6)), order={"field": "part", "sort": "descending"},
         )  # fmt: skip
         text = (
             "Who wrote the kept steps, from the start of the chains to their ends; drafts rejected there too."

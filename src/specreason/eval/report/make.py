@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from specreason.errors import ConfigError
 from specreason.eval.compare import Comparison
 from specreason.eval.report.figures import figures
 from specreason.eval.report.page import Report, Trace, traced_steps
@@ -13,16 +14,21 @@ from specreason.eval.summary import summarised, versus
 
 # Compared with wherever it was run: what token-level speculation gains without any of this.
 _ALSO_AGAINST = "base+decode"
+_HEADLINES = 6
 
 
 def made(store: Store, against: str, traces: int) -> Report:
     """The report of a study. `traces`: of so many problems."""
     study = read_study(store)
+    if against not in (known := list(dict.fromkeys(runs.cell.scheme for runs in study.cells))):
+        raise ConfigError(
+            f"--against is '{against}', which {study.path} did not run; it has {', '.join(known)}"
+        )
     summaries = summarised(study, list(dict.fromkeys((against, _ALSO_AGAINST))))
     return Report(
         study=study,
         summaries=summaries,
-        headlines=list(_headlines(study, against)),
+        headlines=[*_warnings(study, against), *_headlines(study, against)],
         tables=list(tables(study, summaries)),
         figures=list(figures(summaries)),
         problems=per_problem(study),
@@ -30,18 +36,39 @@ def made(store: Store, against: str, traces: int) -> Report:
     )
 
 
+def _warnings(study: StudyData, against: str) -> Iterator[str]:
+    """What to know before the figures: runs that are missing, cells that had no turns together."""
+    most = max(len(runs.rows) for runs in study.cells)
+    missing = {runs.name: most - len(runs.rows) for runs in study.cells if len(runs.rows) < most}
+    if missing:
+        told = ", ".join(f"{name} {count}" for name, count in missing.items())
+        yield f"Not finished: of {most} runs of each cell there are still to come: {told}."
+    apart = [
+        runs.name
+        for runs in study.cells
+        if (reference := study.reference(runs.cell, against)) is not None
+        and not {row.session for row in runs.rows} & {row.session for row in reference.rows}
+    ]
+    if apart:
+        yield (
+            f"{', '.join(apart)}: run in other sessions than {against}, so they did not take turns with it. "
+            "Their speed-ups also tell how busy the machine was."
+        )
+
+
 def _headlines(study: StudyData, against: str) -> Iterator[str]:
-    """What can be said of each cell against the reference, in words; at most four of them."""
-    told = 0
-    for runs in study.cells:
-        reference = study.reference(runs.cell, against)
-        if reference is None or runs.cell.scheme == "small" or told == 4:
-            continue
-        both = len(runs.problems & reference.problems)
-        if both:
-            told += 1
-            accuracy, speed, _ = Comparison(reference, runs, both, versus(reference, runs)).sentences
-            yield f"{accuracy} {speed}"
+    """What can be said of each cell against the reference, in words; at most `_HEADLINES` of them."""
+    compared = [
+        (runs, reference, both)
+        for runs in study.cells
+        if (reference := study.reference(runs.cell, against)) is not None
+        and (both := len(runs.problems & reference.problems))
+    ]
+    for runs, reference, both in compared[:_HEADLINES]:
+        accuracy, speed, _ = Comparison(reference, runs, both, versus(reference, runs)).sentences
+        yield f"{accuracy} {speed}"
+    if (left := len(compared) - _HEADLINES) > 0:
+        yield f"{left} more cells: see the table Against {against}."
 
 
 def _traces(store: Store, study: StudyData, count: int) -> dict[str, list[Trace]]:

@@ -58,6 +58,7 @@ def page(report: Report) -> str:
         study=report.study,
         style=STYLE,
         conditions=conditions(report.study),
+        problems={problem.id: problem.text for problem in report.study.problems},
         written=time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
     )
 
@@ -86,7 +87,9 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
         ("seeds", f"from {study.seed}, the cell, the problem and the sample"),
         ("versions", ", ".join(f"{name} {found}" for name, found in versions.items())),
         ("sessions", f"{len(study.sessions)} (a study goes on where it was stopped)"),
-        ("command", str(last.get("command", ""))),
+        ("sampling", _told(study.sampling)),
+        ("settings of the method", _told(study.reasoning)),
+        ("commands", "; ".join(dict.fromkeys(str(s.get("command", "")) for s in study.sessions))),
     ]  # fmt: skip
     for role, engine in dict(last.get("engines", {})).items():
         able = ", ".join(f"{name} {value}" for name, value in engine.get("capabilities", {}).items())
@@ -119,3 +122,7 @@ def traced_steps(events: Sequence[Event]) -> list[TracedStep]:
             case _:
                 pass
     return told
+
+
+def _told(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, ""))
