@@ -8,7 +8,7 @@ N ?= 5
 REQUESTS ?= 10000
 ROUNDS ?= 2
 PROBLEMS ?= 10000
-STUDIED ?= 40
+STUDIED ?= 20
 SAMPLES ?= 2
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 

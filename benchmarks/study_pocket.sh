@@ -6,24 +6,18 @@ set -euo pipefail
 problems=${1:-100} samples=${2:-2} folder=${3:-.cache/study-pocket}
 results=docs/results
 mkdir -p "$folder" "$results"
-for split in test hard; do
-    specreason lab new-problem --json --split "$split" --seed 2 --count "$problems" > "$folder/pocket-$split.jsonl"
-done
-study() { # SPLIT and flags: each call adds cells to the study of its split
-    local split=$1
-    shift
-    specreason eval run --task "$folder/pocket-$split.jsonl" --pair pocket --samples "$samples" --temperature 0.6 \
-        --store "$folder/pocket-$split.sqlite" "$@"
+study() { # NAME SPLIT and flags: a study of its own, so that all its cells take turns on every problem
+    local name=$1 split=$2
+    shift 2
+    specreason lab new-problem --json --split "$split" --seed 2 --count "$problems" > "$folder/$name.jsonl"
+    specreason eval run --task "$folder/$name.jsonl" --pair pocket --samples "$samples" --temperature 0.6 \
+        --store "$folder/$name.sqlite" "$@"
+    specreason eval report "$folder/$name.sqlite" --traces 2 \
+        --html "$results/$name.html" --markdown "$results/$name.md"
 }
-# What one call adds takes turns on every problem; what was there before is not run again.
-study test --schemes base,small,specreason --thresholds 1,2,3,4,5,6,7,8,9
-study test --schemes base+decode,specreason+decode
-study test --schemes specreason --first-n 1,2,3
-study test --schemes base,specreason --budget 80,120,160
-study hard --schemes base,small,specreason --thresholds 3,5,7,9
-for split in test hard; do
-    specreason eval report "$folder/pocket-$split.sqlite" --traces 3 \
-        --html "$results/pocket-$split.html" --markdown "$results/pocket-$split.md"
-done
+study pocket-schemes test --schemes base,base+decode,small,specreason,specreason+decode --thresholds 1,2,3,4,5,6,7,8,9
+study pocket-first-n test --schemes base,specreason --first-n 0,1,2,3
+study pocket-budgets test --schemes base,specreason --budget 80,120,160,640
+study pocket-hard hard --schemes base,small,specreason --thresholds 5,7,9
 specreason lab new-problem --json --solution --split test --seed 2 --count 100 > "$folder/steps.jsonl"
-specreason eval score-quality "$folder/steps.jsonl" --pair pocket
+specreason eval score-quality "$folder/steps.jsonl" --pair pocket > "$results/pocket-judge.md"

@@ -75,8 +75,8 @@ def calibrate(
     console.print(f"threshold {threshold_text(found)}; {why}", markup=False)
     if made and right_share is None:
         console.print(
-            "half of these steps were made wrong on purpose: with --right-share say how many drafts are "
-            "right in real use, or precision and acceptance are those among as many wrong steps as right ones",
+            "half of these steps were made wrong on purpose: with --right-share say how many drafts "
+            "are right in use, or precision and acceptance are those among as many wrong as right steps",
             markup=False,
         )
     target = config or Path(os.environ.get("SPECREASON_CONFIG") or DEFAULT_FILE)
