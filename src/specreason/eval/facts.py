@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +19,7 @@ _PACKAGES = ("specreason", "xllamacpp", "math-verify", "sympy", "scipy", "numpy"
 def session_facts(pair: SpecReason) -> dict[str, Any]:
     """For the store: one entry for every process that worked on a study."""
     return {
-        "command": " ".join(sys.argv),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
         "machine": machine(),

@@ -11,6 +11,7 @@ from specreason.eval.summary import Summary
 
 _PERCENT = ".0%"
 _TENTHS = 10
+_ALL_NAMED = 8
 
 
 def figures(summaries: Sequence[Summary]) -> Iterator[Figure]:
@@ -45,7 +46,10 @@ def _pareto(summaries: Sequence[Summary]) -> Figure:
     ]
     schemes = list(dict.fromkeys(row["scheme"] for row in rows))
     best = [rows[n] for n in front([(row["seconds"], row["accuracy"]) for row in rows])]
-    beside = sorted(rows, key=lambda row: row["seconds"])
+    # Where there are many, only these have room for their names: the front, and schemes of one cell.
+    alone = [row for row in rows if [other["scheme"] for other in rows].count(row["scheme"]) == 1]
+    named = rows if len(rows) <= _ALL_NAMED else [row for row in rows if row in best or row in alone]
+    beside = sorted(named, key=lambda row: row["seconds"])
     x = quantity("x", "seconds", "median seconds a problem", zero=True)
     y = quantity("y", "accuracy", "pass@1", axis={"format": _PERCENT})
     upper = {"x": x, "y": quantity("y", "accuracy_low", "pass@1"), "y2": "accuracy_high"}
@@ -69,7 +73,7 @@ def _pareto(summaries: Sequence[Summary]) -> Figure:
     )
     text = (
         "Up and to the left is better. Dashed: the Pareto front, settings that no other one beats in both. "
-        "Bars: 95% intervals."
+        "Bars: 95% intervals. Of many points only the front's and those of single cells are named."
     )
     return drawn("pareto", "Accuracy against latency", text, drawing, height=340)
 
