@@ -184,6 +184,12 @@ def test_two_processes_do_not_work_on_one_study(tmp_path: Path) -> None:
         pass
 
 
+def test_a_study_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be used as a study"), alone(tmp_path / "file" / "s.sqlite"):
+        pass
+
+
 @pytest.mark.parametrize(
     ("axis", "text", "words"),
     [

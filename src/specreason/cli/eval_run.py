@@ -79,12 +79,17 @@ def alone(path: Path) -> Generator[None]:
     """Keep other processes from working on the same study. Raises ConfigError if one does already."""
     lock = FileLock(f"{path}.lock", timeout=0)
     try:
-        with lock:
-            yield
+        lock.acquire()
     except Timeout:
         raise ConfigError(
             f"another specreason eval run works on {path}; wait for it, or name another file with --store"
         ) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be used as a study: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def _run(settings: Settings, plan: Plan, path: Path, *, retry_errors: bool) -> None:
