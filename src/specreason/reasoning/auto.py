@@ -4,9 +4,10 @@ The plan is the one that is expected to be the fastest (`Costs.seconds`), by wha
 models have learned. What protects from a drafter that is of no use:
 
 - Where drafts are not expected to pay, one is tried only out of a small share of the base model's time
-  (`TRIES`), the less the more of them failed (`Costs.hope`). So it is noticed if they begin to pay.
-- Where they are expected to pay, a run may lag behind the base model alone by `LAG` of its time and by the
-  price of a few drafts in vain (`PATIENCE`), no more: one problem may be harder than most.
+  (`TRIES`), the less the more of them failed (`Costs.hope`), and out of what drafts won
+  lately. So it is noticed if they begin to pay, and bad luck is not taken for a bad drafter.
+- A run that drafts may lag behind the base model alone by `LAG` of its time and by the price of a few drafts
+  in vain (`PATIENCE`), no more: one problem may be harder than most.
 """
 
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from specreason.reasoning.plan import Plan
 TRIES = 0.03
 LAG = 0.03
 PATIENCE = 3
+_MOST_SAVED = 8  # drafts in vain that what was won can pay for
 # Another plan replaces the present one if it needs less than this share of its time: to draft or not, and
 # what overlaps with it.
 _CLEARLY, _BETTER = 0.95, 0.98
@@ -78,13 +80,14 @@ class Auto:
         if self._plan in open_arms and costs.seconds(best) > _BETTER * costs.seconds(self._plan):
             best = self._plan
         drafts, alone = costs.seconds(best), costs.seconds(_BASE)
+        lag = account.spent - account.base_alone
+        late = lag > LAG * account.base_alone + (PATIENCE - 1) * costs.price()
         told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
         if drafts > (_CLEARLY * alone if self._plan == _BASE else alone):
-            if costs.saved < costs.price():
+            if costs.saved < costs.price() or late:
                 return Plan("base", reason=told)
             return Plan("small", reason=f"one try: {told}")
-        lag = account.spent - account.base_alone
-        if lag > LAG * account.base_alone + (PATIENCE - 1) * costs.price():
+        if late:
             return Plan("base", reason=f"{lag:.2f} s behind the base model alone")
         return replace(best, reason=told)
 
@@ -124,13 +127,13 @@ class Auto:
         rewritten, self._rewritten = self._rewritten, False
         costs.step.take(event.tokens)
         alone = costs.write.value * event.tokens
-        costs.saved = min(costs.saved + TRIES * costs.hope * alone, 2 * costs.price())
+        costs.saved = min(costs.saved + TRIES * costs.hope * alone, _MOST_SAVED * costs.price())
         if account.since is None:
             account.since = event.at  # the first step waits for the prompt, which every scheme must read
             return
         seconds = event.at - account.since - account.spent
         if self._plan.author == "small":
-            costs.saved = max(0.0, costs.saved - max(0.0, seconds - alone))
+            costs.saved = max(0.0, costs.saved + alone - seconds)
         account.spent += seconds
         account.base_alone += alone
         if event.author == "small":

@@ -19,15 +19,16 @@ _GUESSED = 8.0  # failures that weigh as much as the guess of how alike they are
 
 @dataclass(slots=True)
 class Mean:
-    """A mean that forgets: the newest of many observations weighs a twentieth."""
+    """A mean that forgets: `newest` is what the newest of many observations weighs."""
 
     value: float = 0.0
     seen: int = 0
+    newest: float = 0.05
 
     def take(self, value: float) -> None:
         """One more observation."""
         self.seen += 1
-        self.value += max(1 / self.seen, 0.05) * (value - self.value)
+        self.value += max(1 / self.seen, self.newest) * (value - self.value)
 
 
 _NOTHING = Mean()
@@ -57,7 +58,8 @@ class Costs:
     draft: Mean = field(default_factory=Mean)
     score: Mean = field(default_factory=Mean)
     step: Mean = field(default_factory=Mean)
-    stands: Mean = field(default_factory=lambda: Mean(0.6, 2))  # a guess worth two drafts
+    # A guess worth two drafts. Slow to forget: the drafts of one problem fare alike, and the next is another.
+    stands: Mean = field(default_factory=lambda: Mean(0.6, 2, newest=0.02))
     alike: Mean = field(default_factory=Mean)
     kept: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     rewritten: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
