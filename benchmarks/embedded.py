@@ -17,6 +17,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
+from specreason_lab.problems import GOING_ON
+
 from benchmarks.core import processor
 from specreason import EngineSettings, Settings
 from specreason.engines import embedded
@@ -24,8 +26,8 @@ from specreason.engines.protocol import Engine, Prompt, Sampling, Segment
 from specreason.models import cache
 from specreason.models.pair_settings import resolve
 
-WRITTEN, STEP, DRAFTS = 16, 13, 4  # tokens, tokens, drafts of one step that are scored at the same time
-LINE = "7) g = e 12 + f 45 => g 57\n"
+WRITTEN, STEP, DRAFTS = 33, 33, 4  # tokens, tokens, drafts of one step that are scored at the same time
+LINE = f"{GOING_ON}\n2) *7 +13 with 96 => 72 gives 85\n\n"
 KINDS = {"flash": True, "plain": False}
 Call = Callable[[Engine, int], Awaitable[None]]  # the number makes a draft that no cache knows
 

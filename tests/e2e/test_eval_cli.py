@@ -81,6 +81,40 @@ def test_a_killed_study_goes_on_and_is_reported(folder: Path) -> None:
     assert trace.stdout.startswith('{"at":0.0,"scheme":"base"')
 
 
+@pytest.fixture
+def steps(folder: Path) -> Path:
+    made = islice(problems(3, "test", (3, 5)), 20)
+    lines = (json.dumps({"id": str(n), "problem": p.text, "steps": p.steps}) for n, p in enumerate(made))
+    (folder / "steps.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def test_the_judge_is_measured_on_right_and_on_changed_steps(steps: Path) -> None:
+    process = run("eval", "score-quality", "steps.jsonl", "--prompts", "inline", "--limit", "80", cwd=steps)
+    assert process.returncode == 0, process.stderr
+    assert "80 steps of 20 problems, 40 of them right" in process.stdout
+    rows = [line.split(" | ") for line in process.stdout.splitlines() if line.startswith("| inline")]
+    assert [row[1] for row in rows] == ["greedy", "expected"]
+    assert all(float(row[2].split()[0]) > 0.6 for row in rows)  # it was trained to see wrong numbers
+
+
+def test_a_threshold_is_found_and_written_beside_the_users_own_lines(steps: Path) -> None:
+    process = run("calibrate", "steps.jsonl", "--precision", "0.6", "--confidence", "0.8", cwd=steps)
+    assert process.returncode == 0, process.stderr
+    written = (steps / "specreason.toml").read_text()
+    assert f"threshold = {process.stdout.strip()}"[:15] in written
+    assert "token_budget = 120" in written
+    assert "precision 0.6, sure to" in written
+
+
+def test_a_wish_that_nothing_carries_changes_nothing_and_names_the_surest(steps: Path) -> None:
+    wish = "--precision", "0.999", "--confidence", "0.999", "--limit", "40"
+    process = run("calibrate", "steps.jsonl", *wish, cwd=steps)
+    assert process.returncode == 2
+    assert "the surest, at" in " ".join(process.stderr.split())
+    assert (steps / "specreason.toml").read_text() == CONFIG
+
+
 BAD = [
     (["--task", "gsm9k"], "did you mean 'gsm8k'"),
     (["--task", "task.jsonl", "--thresholds", "3,11"], "nearest valid value: 9"),

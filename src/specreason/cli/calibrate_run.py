@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from specreason.config import Settings, load_settings
 from specreason.config.load import DEFAULT_FILE
 from specreason.engines.opening import open_engine
 from specreason.errors import ConfigError, InputError
-from specreason.eval.judging_statistics import ScoredStep, Threshold, threshold_for
+from specreason.eval.judging_statistics import ScoredStep, Threshold, surest, threshold_for
 from specreason.eval.labelled_steps import LabelledStep, labelled_steps, spread
 from specreason.eval.score_steps import judged_steps
 from specreason.eval.store import Store
@@ -26,6 +26,7 @@ from specreason.reasoning.judging import JudgePrompt
 _LEAST_OF_A_KIND = 10
 # Looking after every step would soon find a lucky moment.
 _LOOK_EVERY = 40
+_NEARLY = 0.9
 
 
 def calibrate(
@@ -57,13 +58,21 @@ def calibrate(
             threshold_for(scored, **wish, confidence=confidence) if min(kinds) >= _LEAST_OF_A_KIND else None
         )
 
-    # The more steps, the higher the threshold that is sure to accept enough: only precision may stop early.
-    enough = satisfied if precision is not None else None
-    scored, made = asyncio.run(_until(settings, labelled, enough, store))
+    def enough(scored: Sequence[ScoredStep]) -> bool:
+        """Whether more steps would hardly lower the threshold: it keeps nearly what a mere guess would."""
+        found, guess = satisfied(scored), threshold_for(scored, **wish, confidence=0.5)
+        if found is None or guess is None:
+            return False
+        return found.acceptance.value >= _NEARLY * guess.acceptance.value
+
+    scored, made = asyncio.run(
+        # With more steps the threshold that is sure to accept enough rises: only precision may stop early.
+        _until(settings, labelled, enough if precision is not None else None, store, console)
+    )
     found = satisfied(scored)
     if found is None:
-        best = threshold_for(scored, **wish, confidence=0.0) if scored else None
-        hint = f"; the nearest, {best.confidence:.0%} sure, is {threshold_text(best)}" if best else ""
+        best = surest(scored, **wish)
+        hint = f"; the surest, at {best.confidence:.0%}, is {threshold_text(best)}" if best else ""
         more = "more steps with --limit" if len(scored) >= limit else "a file with more steps"
         raise InputError(
             f"{len(scored)} steps do not carry that wish with {confidence:.0%} confidence{hint}. "
@@ -88,18 +97,19 @@ def calibrate(
 
 async def _until(
     settings: Settings,
-    labelled: Iterable[LabelledStep],
-    satisfied: Callable[[Sequence[ScoredStep]], Threshold | None] | None,
+    labelled: Sequence[LabelledStep],
+    enough: Callable[[Sequence[ScoredStep]], bool] | None,
     store: Path | None,
+    console: Console,
 ) -> tuple[list[ScoredStep], bool]:
-    """Scored steps, as few as satisfy, or all; and whether wrong ones were made wrong on purpose."""
+    """Scored steps, as few as are enough, or all; and whether wrong ones were made wrong on purpose."""
     reasoning, told, made = settings.reasoning, list[ScoredStep](), False
     prompt: JudgePrompt = "paper" if settings.base.url is not None else "inline"
     if reasoning.judge_prompt != "auto":
         prompt = reasoning.judge_prompt
     engine = await open_engine("base", settings.base)
     try:
-        with ExitStack() as files:
+        with ExitStack() as files, console.status("asking the judge ...") as status:
             kept = files.enter_context(Store(store, create=True)) if store else None
             judging = judged_steps(
                 engine, settings.base, reasoning.instruction, labelled, [prompt], store=kept
@@ -108,7 +118,8 @@ async def _until(
                 async for item in items:
                     told.append(item.scored(reasoning.judge_method))
                     made = made or item.step.made
-                    if satisfied and len(told) % _LOOK_EVERY == 0 and satisfied(told) is not None:
+                    status.update(f"{len(told)} scores of at most {len(labelled)}")
+                    if enough and len(told) % _LOOK_EVERY == 0 and enough(told):
                         break
     finally:
         await engine.aclose()

@@ -116,4 +116,4 @@ async def _run(settings: Settings, plan: Plan, path: Path, *, retry_errors: bool
                     async with aclosing(study.rows()) as rows:
                         async for row in rows:
                             display.show(row)
-    console.print(f"{path} is complete; specreason eval report {path}")
+    console.print(f"every run that this command asks for is in {path}; specreason eval report {path}")

@@ -1,6 +1,6 @@
 """How well scores tell right steps from wrong ones: AUC, reliability, and thresholds for a wanted quality."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,20 +97,39 @@ def threshold_for(
     with `confidence`; None if none does. `right_share`: how many drafts are right in real use; None: as many
     as among `steps`, which must then be a fair sample of drafts.
     """
-    candidates = sorted({s.score for s in steps if s.score is not None})
-    if precision is not None:
-        told = (_threshold(steps, value, precision, None, right_share) for value in candidates)
-    else:
-        highest = reversed(candidates)
-        told = (_threshold(steps, value, None, acceptance or 0.0, right_share) for value in highest)
+    told = _thresholds(steps, precision, acceptance, right_share)
     return next((found for found in told if found.confidence >= confidence), None)
+
+
+def surest(
+    steps: Sequence[ScoredStep],
+    *,
+    precision: float | None = None,
+    acceptance: float | None = None,
+    right_share: float | None = None,
+) -> Threshold | None:
+    """Of all thresholds the one that is likeliest to meet the wish, however unlikely; None without scores."""
+    told = _thresholds(steps, precision, acceptance, right_share)
+    return max(told, key=lambda found: found.confidence, default=None)
+
+
+def _thresholds(
+    steps: Sequence[ScoredStep],
+    precision: float | None,
+    acceptance: float | None,
+    right_share: float | None,
+) -> Iterator[Threshold]:
+    """Every threshold that tells these steps apart, those that are wanted first."""
+    candidates = sorted({s.score for s in steps if s.score is not None}, reverse=precision is None)
+    for value in candidates:
+        yield _threshold(steps, value, precision, acceptance or 0.0, right_share)
 
 
 def _threshold(
     steps: Sequence[ScoredStep],
     value: float,
     precision: float | None,
-    acceptance: float | None,
+    acceptance: float,
     right_share: float | None,
 ) -> Threshold:
     """What a threshold gives: each share drawn from what the counts say of it (uniform priors)."""
@@ -128,7 +147,7 @@ def _threshold(
     kept = share * good_kept / max(1, good) + (1 - share) * bad_kept / max(1, bad)
     accepted = shares * passed + (1 - shares) * slipped
     precise = shares * passed / accepted
-    met = precise >= precision if precision is not None else accepted >= (acceptance or 0.0)
+    met = precise >= precision if precision is not None else accepted >= acceptance
     point = share * good_kept / max(1, good) / kept if kept else 0.0
     return Threshold(
         value,
