@@ -13,9 +13,11 @@ from specreason.config import EngineSettings, ReasoningSettings, SamplingSetting
 from specreason.engines import embedded
 from specreason.engines.chat_format import open_turn
 from specreason.engines.connect import connect, probe_cancellation
+from specreason.engines.dialects import Route
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
 from specreason.engines.protocol import Prompt, Sampling
+from specreason.engines.transport import Transport
 from specreason.errors import EngineRejected
 from specreason.models import cache, catalogue
 from specreason.session import SpecReason
@@ -89,6 +91,24 @@ async def test_both_ways_give_the_same_tokens(address: Address) -> None:
         await engine.aclose()
     assert said[0] == said[1]
     assert engines[0].vocabulary == engines[1].vocabulary
+
+
+async def test_a_second_problem_asks_only_for_its_own_tokens(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await connect("base", address.settings())
+    before = await opened(engine)
+    asked: list[str] = []
+    ask = Transport.ask
+
+    async def overheard(self: Transport, route: Route, value: object, *rest: Any) -> Any:
+        asked.append(route.path)
+        return await ask(self, route, value, *rest)
+
+    monkeypatch.setattr(Transport, "ask", overheard)
+    assert (await opened(engine)).ids == before.ids
+    assert asked == ["/apply-template", "/tokenize"]  # the template may depend on the day, the problem is new
+    await engine.aclose()
 
 
 async def test_generic_takes_text_only(address: Address) -> None:

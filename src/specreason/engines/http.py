@@ -27,6 +27,7 @@ from specreason.engines.templates import Template, render
 from specreason.engines.transport import Transport
 from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineUnavailable
 
+_MOST_FIXED = 1000  # texts whose tokens are kept; a template that writes the time of day makes ever new ones
 _FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length"}
 
 
@@ -60,6 +61,7 @@ class HttpEngine:
         self._on_close = on_close
         self._slots: OrderedDict[str, int] = OrderedDict()
         self._candidate_ids: dict[str, int | None] = {}
+        self._fixed: dict[str, Segment] = {}
 
     @property
     def name(self) -> str:
@@ -151,7 +153,9 @@ class HttpEngine:
         return NextToken(ranked, call.usage, call.waited_s)
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
-        """See `Engine.tokenize`."""
+        """See `Engine.tokenize`. What templates and we ourselves write is asked for once and then known."""
+        if control and text in self._fixed:
+            return self._fixed[text]
         dialect = self._endpoint.dialect
         if not self._endpoint.capabilities.token_prompts or dialect.tokenize is None:
             return Segment(text if control else control_tokens.defused(text))
@@ -159,7 +163,10 @@ class HttpEngine:
         ids: list[int] = []
         for part in [text] if whole else control_tokens.parts(text):
             ids += await self._transport.ask(dialect.tokenize, part, self.model, control)
-        return Segment(text, tuple(ids))
+        segment = Segment(text, tuple(ids))
+        if control and len(self._fixed) < _MOST_FIXED:
+            self._fixed[text] = segment
+        return segment
 
     async def apply_template(self, messages: Sequence[Message]) -> str:
         """See `Engine.apply_template`. Our own rendering where a template is configured."""

@@ -41,10 +41,10 @@ async def question_for(
     """
     close = () if turn.close is None else (turn.close,)
     if prompt == "inline":
-        inline = await engine.tokenize(INLINE_JUDGE)
+        inline = await engine.tokenize(INLINE_JUDGE, control=True)
         return Question((inline,), (*close, inline))
     asked = await next_turn(engine, messages, JUDGE_QUESTION)
-    opening = await engine.tokenize(JUDGE_OPENING)
+    opening = await engine.tokenize(JUDGE_OPENING, control=True)
     whole = (*close, *asked, opening)
     return Question(whole, whole)
 
