@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The tests in this folder against two live vLLM servers (CPU build) with the pocket pair.
+# The tests in this folder against three live vLLM servers (CPU build) with the pocket pair: base, small, and base
+# again with the small model drafting tokens for it.
 #   VLLM_ENV=/path  use this environment, of the same Python, instead of making .venv-vllm (4 GB)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -58,22 +59,23 @@ main()
 PYTHON
 }
 
-read -r base_port small_port < <("$env/bin/python" - <<'PYTHON'
+read -r base_port small_port decode_port < <("$env/bin/python" - <<'PYTHON'
 import socket
 
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 print(*(s.getsockname()[1] for s in sockets))
 PYTHON
 )
 
-serve() { # NAME PORT
-  unpack "$1"
+serve() { # NAME PORT LOG FLAGS...
+  local name=$1 port=$2 log=$3
+  shift 3
   env PYTHONPATH="$cache/shim" VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1 OMP_NUM_THREADS=1 \
     HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 \
     VLLM_CACHE_ROOT="$cache/vllm" TORCHINDUCTOR_CACHE_DIR="$cache/inductor" \
-    "$env/bin/vllm" serve "$cache/specreason-pocket-$1" --served-model-name "specreason-pocket-$1" \
-    --host 127.0.0.1 --port "$2" --dtype float32 --max-model-len 1024 --enforce-eager \
-    --enable-prompt-tokens-details --enable-prefix-caching >"$cache/$1.log" 2>&1 &
+    "$env/bin/vllm" serve "$cache/specreason-pocket-$name" --served-model-name "specreason-pocket-$name" \
+    --host 127.0.0.1 --port "$port" --dtype float32 --max-model-len 1024 --enforce-eager \
+    --enable-prompt-tokens-details --enable-prefix-caching "$@" >"$cache/$log.log" 2>&1 &
   pids+=($!)
 }
 
@@ -88,12 +90,18 @@ wait_for() { # NAME PORT PID
   done
 }
 
-serve base "$base_port"
-serve small "$small_port"
-deadline=$((SECONDS + 180))
+unpack base
+unpack small
+drafting='{"method": "draft_model", "model": "'$cache/specreason-pocket-small'", "num_speculative_tokens": 3}'
+serve base "$base_port" base
+serve small "$small_port" small
+serve base "$decode_port" decode --speculative-config "$drafting"
+deadline=$((SECONDS + 240))
 wait_for base "$base_port" "${pids[0]}"
 wait_for small "$small_port" "${pids[1]}"
-echo "Two vLLM servers are ready after $SECONDS s."
+wait_for decode "$decode_port" "${pids[2]}"
+echo "Three vLLM servers are ready after $SECONDS s."
 
 export VLLM_BASE_URL=http://127.0.0.1:$base_port/v1 VLLM_SMALL_URL=http://127.0.0.1:$small_port/v1
+export VLLM_DECODE_URL=http://127.0.0.1:$decode_port/v1
 .venv/bin/python -m pytest -n 0 tests/vllm -q "$@"

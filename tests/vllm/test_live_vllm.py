@@ -40,9 +40,10 @@ from specreason.models import catalogue
 from specreason.reasoning.judge import CANDIDATES, DIGITS, score
 
 BASE_URL, SMALL_URL = os.environ.get("VLLM_BASE_URL"), os.environ.get("VLLM_SMALL_URL")
+DECODE_URL = os.environ.get("VLLM_DECODE_URL")
 pytestmark = pytest.mark.skipif(
-    not (BASE_URL and SMALL_URL),
-    reason="needs live vLLM servers in VLLM_BASE_URL and VLLM_SMALL_URL; run `make test-vllm`",
+    not (BASE_URL and SMALL_URL and DECODE_URL),
+    reason="needs live vLLM servers in VLLM_BASE_URL, _SMALL_URL and _DECODE_URL; run `make test-vllm`",
 )
 
 PAIR = catalogue.pair(catalogue.POCKET_PAIR)
@@ -368,3 +369,48 @@ async def test_a_run_that_is_left_stops_both_servers() -> None:
             engine = session.engines[role]
             assert isinstance(engine, HttpEngine)
             assert await comes_to(engine, 0)
+
+
+# ---------------------------------------------------------------- a server that drafts tokens itself
+
+
+async def solved_by(scheme: str, **knobs: object) -> list[Event]:
+    settings = Settings.model_validate(
+        {
+            "pair": catalogue.POCKET_PAIR,
+            "base": {"url": BASE_URL, "decode_url": DECODE_URL},
+            "small": {"url": SMALL_URL},
+            "reasoning": {"scheme": scheme, "judge_prompt": "inline", "token_budget": BUDGET} | knobs,
+            "sampling": {"temperature": 0},
+        }
+    )
+    async with SpecReason(settings) as pair:
+        return [event async for event in pair.stream(PROBLEM)]
+
+
+async def test_several_tokens_in_a_chunk_are_taken_apart() -> None:
+    engine = await connect("base", EngineSettings(url=DECODE_URL))
+    call = engine.generate(await opened(engine), sampling=Sampling(), max_tokens=100)
+    pieces = [piece async for piece in call]
+    await engine.aclose()
+    assert all(piece.ids is not None and len(piece.ids) == 1 for piece in pieces)
+    assert all(piece.logprobs is not None and len(piece.logprobs) == 1 for piece in pieces)
+
+
+async def test_steps_end_where_they_do_without_speculation() -> None:
+    plain, speculating = [
+        [event.text for event in await solved_by(scheme) if isinstance(event, StepAccepted)]
+        for scheme in ("base", "base+decode")
+    ]
+    assert len(plain) > 2
+    assert speculating == plain
+
+
+async def test_a_speculating_server_judges_and_rewrites() -> None:
+    events = await solved_by("specreason+decode", threshold=9)
+    scores = [event.value for event in events if isinstance(event, StepScored)]
+    assert scores
+    assert all(score is not None for score in scores)
+    rewritten = [event.text for event in events if isinstance(event, StepRewritten)]
+    assert rewritten
+    assert all(text.endswith("\n\n") for text in rewritten[:-1])

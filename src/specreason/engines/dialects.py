@@ -97,6 +97,8 @@ class Dialect:
     logprobs_for_ids: bool = False  # token ids come with log-probabilities only
     # Added, in place of log-probabilities, where the server drafts tokens itself: what makes it tell the ids.
     speculating: Json = field(default_factory=dict[str, Any])
+    # Added where the distribution over the next token is asked for.
+    distribution: Json = field(default_factory=dict[str, Any])
     max_logprobs: int = 5
     candidates_field: str = ""  # takes token ids whose log-probabilities are always told
     # From one streamed choice and its chunk: ids of its tokens.
@@ -209,8 +211,9 @@ VLLM = Dialect(
     name="vllm",
     owned_by="vllm",
     # Control tokens stay visible, or a closing tag that is one would vanish from the text.
-    # Log-probabilities are keyed by token id, since tokens of equal text would hide one another.
-    body={"return_token_ids": True, "skip_special_tokens": False, "return_tokens_as_token_ids": True},
+    body={"return_token_ids": True, "skip_special_tokens": False},
+    # By token id, since tokens of equal text would hide one another.
+    distribution={"return_tokens_as_token_ids": True},
     max_logprobs=20,
     candidates_field="logprob_token_ids",
     read_ids=_token_ids,

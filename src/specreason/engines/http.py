@@ -8,7 +8,7 @@ from typing import Any
 
 from specreason.config import EngineSettings
 from specreason.engines import control_tokens
-from specreason.engines.chunks import first_distribution, log_sum, piece
+from specreason.engines.chunks import first_distribution, log_sum, pieces
 from specreason.engines.dialects import Dialect, Json, inner
 from specreason.engines.protocol import (
     Capabilities,
@@ -123,6 +123,7 @@ class HttpEngine:
     ) -> NextToken:
         """See `Engine.next_token_logprobs`. Streamed, so that cancelling it stops the server's work."""
         body = self._body(prompt, session) | {
+            **self._endpoint.dialect.distribution,
             "max_tokens": 1,
             "temperature": 0,
             "logprobs": self._endpoint.capabilities.first_token_logprobs,
@@ -246,11 +247,11 @@ class HttpEngine:
                     if choice.get("text") or (
                         self._endpoint.dialect.read_ids(choice, chunk) and meter.finish != "stop"
                     ):
-                        told = piece(self._endpoint.dialect, choice, chunk)
-                        if meter.finish is None:
-                            yield told
-                        else:
-                            last.append(told)
+                        for told in pieces(self._endpoint.dialect, choice, chunk):
+                            if meter.finish is None:
+                                yield told
+                            else:
+                                last.append(told)
         except EngineError:
             if meter.finish is None:
                 raise  # else only the account is lost
