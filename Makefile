@@ -105,7 +105,7 @@ $(LAB)/.ready: pyproject.toml
 	@$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lab,embedded]'
 	@touch $@
 
-lab-train: $(LAB)/.ready ## train the pocket pair from nothing (70 minutes on 2 cores; goes on where it was stopped)
+lab-train: $(LAB)/.ready ## train a pair from nothing (70 minutes on 2 cores; goes on where it was stopped)
 	@$(LAB)/bin/specreason lab train base
 
 lab-export: $(LAB)/.ready ## GGUF files and hub folders of the trained pair, checked against PyTorch
