@@ -31,7 +31,7 @@ SMALL = Plan(
     drilled=0.6,
     mix=(6, 3, 1),  # fewer stories than it will be asked: what it is to lack
 )
-# The seedling that the shipped base model grew out of was made in four pieces. In one go it is not as good (LOG.md).
+# The seedling of the base model that ships was made in four pieces. In one go it is not as good (LOG.md).
 PLANS = {
     "small": SMALL,
     # What the base model grows out of: a small model can be taught ten times as fast.
