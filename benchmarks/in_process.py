@@ -24,6 +24,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from importlib import metadata
 from itertools import islice
 from typing import Any, Protocol
 
@@ -161,6 +162,7 @@ def _prompt(ids: Ids) -> Prompt:
 def in_process(settings: EngineSettings) -> InProcess:
     """Load a model through llama-cpp-python, with the threads and the cache that the engine would have."""
     library: Any = importlib.import_module("llama_cpp")
+    library.llama_log_set(_unsaid, None)
     library.llama_backend_init()
     asked = library.llama_model_default_params()
     asked.n_gpu_layers = 0
@@ -174,6 +176,11 @@ def in_process(settings: EngineSettings) -> InProcess:
     return InProcess(
         library, context, library.llama_model_get_vocab(model), library.llama_batch_init(2048, 0, 1)
     )
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+def _unsaid(_level: int, _text: bytes, _data: object) -> None:
+    """Takes what llama.cpp would print."""
 
 
 @dataclass(frozen=True)
@@ -256,8 +263,9 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = resolve(Settings(pair=arguments.pair))
     try:
-        version = importlib.import_module("llama_cpp").__version__
-    except ImportError:
+        # Not imported here: OpenMP reads how threads are to wait when it is loaded, which the engine sets.
+        version = metadata.version("llama-cpp-python")
+    except metadata.PackageNotFoundError:
         parser.exit(2, "llama-cpp-python is not installed; the first lines of --help say how to build it\n")
     print(f"machine: {processor()}, Python {platform.python_version()}, llama-cpp-python {version}")
     told = asyncio.run(measured(settings, arguments.problems))

@@ -5,7 +5,8 @@ models have learned. What protects from a drafter that is of no use:
 
 - Where drafts are not expected to pay, one is tried only out of a small share of the base model's time
   (`TRIES`), the less the more of them failed (`Costs.hope`), and out of what drafts won
-  lately. So it is noticed if they begin to pay, and bad luck is not taken for a bad drafter.
+  lately; the very first ones (`_FREE`) are tried anyway. So it is noticed if they begin to pay, and bad luck is
+  not taken for a bad drafter.
 - A run that drafts may lag behind the base model alone by `LAG` of its time and by the price of a few drafts
   in vain (`PATIENCE`), no more: one problem may be harder than most.
 """
@@ -28,6 +29,7 @@ TRIES = 0.03
 LAG = 0.03
 PATIENCE = 3
 _MOST_SAVED = 8  # drafts in vain that what was won can pay for
+_FREE = 10  # steps that are tried whatever the first of them tell, once for a pair of models
 # Another plan replaces the present one if it needs less than this share of its time: to draft or not, and
 # what overlaps with it.
 _CLEARLY, _BETTER = 0.95, 0.98
@@ -84,7 +86,7 @@ class Auto:
         late = lag > LAG * account.base_alone + (PATIENCE - 1) * costs.price()
         told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
         if drafts > (_CLEARLY * alone if self._plan == _BASE else alone):
-            if costs.saved < costs.price() or late:
+            if late or (costs.saved < costs.price() and costs.stands.seen > _FREE):
                 return Plan("base", reason=told)
             return Plan("small", reason=f"one try: {told}")
         if late:

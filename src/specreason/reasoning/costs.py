@@ -41,7 +41,7 @@ def mixed(measured: Mean, guess: float, worth: float) -> float:
 
 @dataclass(slots=True)
 class Costs:
-    """Seconds and chances. `more`: what each further draft of a step adds to its cost, as a share.
+    """Seconds and chances. `more`: what a further draft, or work beside other work, adds, as a share.
 
     `write`, `draft`: seconds a token of the base and of the small model; `score`: seconds a verdict; `step`:
     tokens of a step; `stands`: share of drafts that stand; `alike`: of the other drafts of a step, share that
@@ -114,10 +114,17 @@ class Costs:
         dearer = 1 + self.more * (plan.drafts - 1)
         draft, score = self.draft.value * self.step.value * dearer, self.score.value * dearer
         one_by_one = draft + score
-        if_kept = max(draft, score) if plan.lookahead else one_by_one
+        if_kept = self._side_by_side(draft, score) if plan.lookahead else one_by_one
         if plan.hedge:
-            return _SLOWED * if_kept, _SLOWED * max(one_by_one, write)
+            slowed = max(_SLOWED, 1 + self.more)
+            return slowed * if_kept, max(
+                _SLOWED * max(one_by_one, write), self._side_by_side(one_by_one, write)
+            )
         return if_kept, one_by_one + write
+
+    def _side_by_side(self, one: float, other: float) -> float:
+        """Seconds until both are done: what is done beside a longer work adds a share of its own time."""
+        return max(one, other) + self.more * min(one, other)
 
     def fails(self, drafts: int) -> float:
         """Chance that none of so many drafts of a step stands.
