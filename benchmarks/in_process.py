@@ -5,7 +5,7 @@
 
 Both load the same weights, with the same threads and cache. What is timed is what the sequential loop asks
 of models, one thing after the other: drafting a step, scoring it with the judge's question, scoring four
-drafts of one step in a batch, rewriting. A whole problem is STEPS of those, on the problem's own prompt;
+drafts of one step, rewriting. A whole problem is STEPS of those, on the problem's own prompt;
 which drafts stand is drawn by a seed, so that both do the same work. The two take turns, problem by problem.
 
 Through llama-cpp-python tokens go straight into `llama_decode`, as fast as Python can ask for it: that is the
@@ -76,10 +76,8 @@ class Served:
         return tuple(written)
 
     async def score(self, prompts: Sequence[Ids]) -> None:
-        """See `Model.score`."""
-        await asyncio.gather(
-            *(self.engine.next_token_logprobs(_prompt(p), session=str(k)) for k, p in enumerate(prompts))
-        )
+        """See `Model.score`. In the one slot that holds the chain, as a run does it: one after the other."""
+        await asyncio.gather(*(self.engine.next_token_logprobs(_prompt(p), session="0") for p in prompts))
 
 
 @dataclass
