@@ -5,8 +5,8 @@
 
 Both load the same weights, with the same threads and cache. What is timed is what the sequential loop asks
 of models, one thing after the other: drafting a step, scoring it with the judge's question, scoring four
-drafts of one step, rewriting. A whole problem is STEPS of those, on the problem's own prompt;
-which drafts stand is drawn by a seed, so that both do the same work. The two take turns, problem by problem.
+drafts of one step, rewriting. A whole problem is STEPS of those, on the problem's own prompt; which drafts
+stand is drawn by a seed, so that both do the same work. The two take turns, problem by problem.
 
 Through llama-cpp-python tokens go straight into `llama_decode`, as fast as Python can ask for it: that is the
 least that an engine of our own could need.

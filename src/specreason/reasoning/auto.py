@@ -4,8 +4,8 @@ The plan is the one that is expected to be the fastest (`Costs.seconds`), by wha
 models have learned. What protects from a drafter that is of no use:
 
 - Where drafts are not expected to pay, one is tried only out of a small share of the base model's time
-  (`TRIES`), the less the more of them failed (`Costs.hope`), and out of what drafts won lately; the very first
-  ones (`_FREE`) are tried anyway. So it is noticed if they begin to pay, and bad luck is not taken for a bad
+  (`TRIES`), the less the more of them failed (`Costs.hope`), and out of what drafts won lately. The very
+  first (`_FREE`) are tried anyway. So it is noticed if they begin to pay, and bad luck is not taken for a bad
   drafter.
 - A run that drafts may lag behind the base model alone by `LAG` of its time and by the price of a few drafts
   in vain (`PATIENCE`), no more: one problem may be harder than most.
