@@ -6,7 +6,10 @@ set -euo pipefail
 problems=${1:-100} task=${2:-../shared/data/gsm8k_dev.jsonl} folder=${3:-.cache/study-language}
 results=docs/results
 mkdir -p "$folder" "$results"
-specreason eval run --task "$task" --limit "$problems" --schemes base,base+decode,small,specreason,specreason+decode \
+# Token-level speculation makes this base model slower on a CPU (make bench-decode): left out.
+specreason eval run --task "$task" --limit "$problems" --schemes base,small,specreason \
     --budget 1024 --temperature 0 --store "$folder/language.sqlite"
 specreason eval report "$folder/language.sqlite" --traces 3 \
     --html "$results/language.html" --markdown "$results/language.md"
+specreason eval score-quality "$folder/language.sqlite" --limit 240 --store "$folder/judge.sqlite" \
+    > "$results/language-judge.md"

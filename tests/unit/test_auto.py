@@ -173,6 +173,27 @@ def test_drafts_that_always_fail_together_are_no_better_than_one() -> None:
     assert costs.fails(3) > 0.9 * costs.fails(1)
 
 
+def test_the_first_step_under_a_lookahead_says_little_of_it() -> None:
+    """Nothing was drafted ahead of it yet. The next ones count."""
+    costs, ahead = Costs(BATCHED), Plan(lookahead=4)
+    auto, at, plans, seen = Auto(costs, ahead), 0.0, list[Plan](), list[int]()
+    for index in range(5):
+        auto.plan()
+        plan = auto.plan()  # the loop asks again where a schedule ends
+        plans.append(plan)
+        if plan.author == "base":
+            at += 3.0
+            auto.take(StepAccepted(at, index, "base", "x", TOKENS, 3.0, "boundary"))
+        else:
+            at += 0.6 if plan.lookahead else 0.63
+            auto.take(StepDrafted(at, index, "x", TOKENS, 0.55, "boundary"))
+            auto.take(StepScored(at, index, 5, "greedy", 1, {}, 0.08))
+            auto.take(StepAccepted(at, index, "small", "x", TOKENS, 0.55, "boundary", stood=1))
+        seen.append(costs.kept[ahead].seen if ahead in costs.kept else 0)
+    assert plans == [Plan("base"), Plan(), ahead, ahead, ahead]
+    assert seen == [0, 0, 0, 1, 2]
+
+
 # ---------------------------------------------------------------- many runs at the same time
 
 SEVERAL = Plan("small", lookahead=4, drafts=3)

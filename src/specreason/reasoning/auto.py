@@ -52,6 +52,7 @@ class Auto:
         self.most = most
         self._costs = costs
         self._plan = _BASE
+        self._begun = True  # the step that is about to be kept is the first one under its plan
         self._account = _Account()
         self._drafts = 0  # of the step that is being judged
         self._rewritten = False  # the step that is about to be accepted
@@ -67,7 +68,8 @@ class Auto:
 
     def plan(self) -> Plan:
         """See `Planner.plan`."""
-        self._plan = self._next()
+        before, self._plan = self._plan, self._next()
+        self._begun = self._begun or self._plan != before
         self._costs.follow(self, self._plan)
         return self._plan
 
@@ -127,6 +129,7 @@ class Auto:
     def _kept(self, event: StepAccepted) -> None:
         costs, account = self._costs, self._account
         rewritten, self._rewritten = self._rewritten, False
+        begun, self._begun = self._begun, False
         costs.step.take(event.tokens)
         alone = costs.write.value * event.tokens
         costs.saved = min(costs.saved + TRIES * costs.hope * alone, _MOST_SAVED * costs.price())
@@ -138,6 +141,8 @@ class Auto:
             costs.saved = max(0.0, costs.saved + alone - seconds)
         account.spent += seconds
         account.base_alone += alone
+        if begun and self._plan.lookahead:
+            return  # nothing was drafted ahead of this one yet: it says little of the plan
         if event.author == "small":
             costs.kept.setdefault(self._plan, Mean()).take(seconds / event.tokens)
         elif rewritten:
