@@ -39,12 +39,8 @@ from specreason.models import cache
 from specreason.models.pair_settings import resolve
 from specreason.reasoning.prompts import INLINE_JUDGE
 
-LONG, STEPS, STANDS, DRAFTS = (
-    33,
-    5,
-    0.75,
-    4,
-)  # tokens of a step, steps, share of drafts that stand, scored together
+LONG, STEPS, DRAFTS = 33, 5, 4  # tokens of a step, steps of a problem, drafts that are scored together
+STANDS = 0.75  # share of drafts
 CALLS = ("draft", "score", f"score {DRAFTS}", "rewrite")
 Ids = tuple[int, ...]
 

@@ -11,5 +11,5 @@ specreason eval run --task "$task" --limit "$problems" --schemes base,small,spec
     --budget 1024 --temperature 0 --store "$folder/language.sqlite"
 specreason eval report "$folder/language.sqlite" --traces 3 \
     --html "$results/language.html" --markdown "$results/language.md"
-specreason eval score-quality "$folder/language.sqlite" --limit 240 --store "$folder/judge.sqlite" \
+specreason eval score-quality "$folder/language.sqlite" --limit 200 --store "$folder/judge.sqlite" \
     > "$results/language-judge.md"
