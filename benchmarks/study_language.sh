@@ -9,7 +9,8 @@ mkdir -p "$folder" "$results"
 # Token-level speculation makes this base model slower on a CPU (make bench-decode): left out.
 specreason eval run --task "$task" --limit "$problems" --schemes base,small,specreason \
     --budget 1024 --temperature 0 --store "$folder/language.sqlite"
-specreason eval report "$folder/language.sqlite" --traces 3 \
+# No traces: they would hold the texts of a data set that is not ours.
+specreason eval report "$folder/language.sqlite" --traces 0 \
     --html "$results/language.html" --markdown "$results/language.md"
 specreason eval score-quality "$folder/language.sqlite" --limit 200 --store "$folder/judge.sqlite" \
     > "$results/language-judge.md"

@@ -125,4 +125,6 @@ def traced_steps(events: Sequence[Event]) -> list[TracedStep]:
 
 
 def _told(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, ""))
+    """Each with its value; line breaks in it are written as such."""
+    shown = {name: str(value).replace("\n", "\\n") for name, value in settings.items() if value is not None}
+    return ", ".join(f"{name} {value}" for name, value in shown.items() if value)
