@@ -28,6 +28,7 @@ from importlib import metadata
 from itertools import islice
 from typing import Any, Protocol
 
+import numpy as np
 from specreason_lab.problems import problems
 
 from benchmarks.core import processor
@@ -144,8 +145,7 @@ class InProcess:
 
 def _likeliest(logits: Any, count: int) -> int:
     """The place of the greatest of so many floats."""
-    numpy = importlib.import_module("numpy")  # comes with llama-cpp-python
-    array = numpy.ctypeslib.as_array(ctypes.cast(logits, ctypes.POINTER(ctypes.c_float)), shape=(count,))
+    array = np.ctypeslib.as_array(ctypes.cast(logits, ctypes.POINTER(ctypes.c_float)), shape=(count,))
     return int(array.argmax())
 
 

@@ -40,9 +40,7 @@ def score_quality(
     """See `specreason eval score-quality --help`."""
     settings = resolve(load_settings(config, {"pair": pair}))
     chosen = _prompts(prompts)
-    # Chain by chain: what steps of one chain share is then in the cache.
-    chosen_steps = spread(labelled_steps(steps, seed), limit)
-    labelled = sorted(chosen_steps, key=lambda step: (step.problem_id, len(step.before)))
+    labelled = spread(labelled_steps(steps, seed), limit)
     if not labelled:
         raise InputError(f"{steps} holds no step with a number in it, and no labels")
     judged = asyncio.run(_all_judged(settings, labelled, chosen, store))

@@ -29,7 +29,7 @@ TRIES = 0.03
 LAG = 0.03
 PATIENCE = 3
 _MOST_SAVED = 8  # drafts in vain that what was won can pay for
-_FREE = 10  # steps that are tried whatever the first of them tell, once for a pair of models
+_FREE = 9  # steps that are tried whatever the first of them tell, once for a pair of models
 # Another plan replaces the present one if it needs less than this share of its time: to draft or not, and
 # what overlaps with it.
 _CLEARLY, _BETTER = 0.95, 0.98
@@ -52,7 +52,7 @@ class Auto:
         self.most = most
         self._costs = costs
         self._plan = _BASE
-        self._begun = True  # the step that is about to be kept is the first one under its plan
+        self._begun = True  # the step that is about to be kept is the first one under its plan, or of the run
         self._account = _Account()
         self._drafts = 0  # of the step that is being judged
         self._rewritten = False  # the step that is about to be accepted
@@ -88,7 +88,7 @@ class Auto:
         late = lag > LAG * account.base_alone + (PATIENCE - 1) * costs.price()
         told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
         if drafts > (_CLEARLY * alone if self._plan == _BASE else alone):
-            if late or (costs.saved < costs.price() and costs.stands.seen > _FREE):
+            if late or (costs.saved < costs.price() and costs.judged_steps >= _FREE):
                 return Plan("base", reason=told)
             return Plan("small", reason=f"one try: {told}")
         if late:

@@ -12,6 +12,7 @@ _SLOWED = 1.2  # both models at work at the same time, before anything was measu
 # Drafts that all runs on a base model have judged at a time: with more, scores take turns with the decoding
 # of steps. A guess for one large model on a GPU: eight drafts and their questions are about 1,000 tokens.
 CROWD = 8
+_GUESS_WORTH = 2  # drafts that weigh as much as the guess of how many stand
 _TRUST = 1.0  # steps that weigh as much as the arithmetic
 _HOPELESS = 20  # drafts in vain after which tries do not get any rarer
 _GUESSED = 8.0  # failures that weigh as much as the guess of how alike they are
@@ -58,8 +59,8 @@ class Costs:
     draft: Mean = field(default_factory=Mean)
     score: Mean = field(default_factory=Mean)
     step: Mean = field(default_factory=Mean)
-    # A guess worth two drafts. Slow to forget: the drafts of one problem fare alike, and the next is another.
-    stands: Mean = field(default_factory=lambda: Mean(0.6, 2, newest=0.02))
+    # A guess to begin with. Slow to forget: the drafts of one problem fare alike, and the next is another.
+    stands: Mean = field(default_factory=lambda: Mean(0.6, _GUESS_WORTH, newest=0.02))
     alike: Mean = field(default_factory=Mean)
     kept: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     rewritten: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
@@ -145,6 +146,11 @@ class Costs:
         self.in_vain = 0 if stood else self.in_vain + 1
         if stood < drafts > 1:
             self.alike.take((drafts - stood - 1) / (drafts - 1))
+
+    @property
+    def judged_steps(self) -> int:
+        """How many steps had drafts that were judged."""
+        return self.stands.seen - _GUESS_WORTH
 
     @property
     def hope(self) -> float:
