@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from specreason.reasoning.auto import Auto
@@ -74,6 +74,7 @@ def test_a_perfect_drafter_is_used_nearly_always(price: float) -> None:
 
 
 @given(stands=st.floats(0, 1), price=st.floats(0.1, 1.5), seed=st.integers(0, 99))
+@example(stands=0.875, price=0.90625, seed=70)  # each run lost a little, and the next one knew nothing of it
 @settings(max_examples=80, deadline=None)
 def test_whatever_the_drafter_the_base_model_alone_is_hardly_faster(
     stands: float, price: float, seed: int

@@ -8,7 +8,8 @@ models have learned. What protects from a drafter that is of no use:
   first (`_FREE`) are tried anyway. So it is noticed if they begin to pay, and bad luck is not taken for a bad
   drafter.
 - A run that drafts may lag behind the base model alone by `LAG` of its time and by the price of a few drafts
-  in vain (`PATIENCE`), no more: one problem may be harder than most.
+  in vain (`PATIENCE`), no more: one problem may be harder than most. What all runs together have lost in a row
+  is bounded by that price too, so that drafts that barely seem to pay do not cost every run its share.
 """
 
 from dataclasses import dataclass, replace
@@ -85,7 +86,8 @@ class Auto:
             best = self._plan
         drafts, alone = costs.seconds(best), costs.seconds(_BASE)
         lag = account.spent - account.base_alone
-        late = lag > LAG * account.base_alone + (PATIENCE - 1) * costs.price()
+        few_in_vain = (PATIENCE - 1) * costs.price()
+        late = lag > LAG * account.base_alone + few_in_vain
         told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
         if drafts > (_CLEARLY * alone if self._plan == _BASE else alone):
             if late or (costs.saved < costs.price() and costs.judged_steps >= _FREE):
@@ -93,6 +95,8 @@ class Auto:
             return Plan("small", reason=f"one try: {told}")
         if late:
             return Plan("base", reason=f"{lag:.2f} s behind the base model alone")
+        if costs.saved < -few_in_vain:
+            return Plan("base", reason=f"drafts lost {-costs.saved:.2f} s lately")
         return replace(best, reason=told)
 
     def take(self, event: Event) -> None:
@@ -133,16 +137,18 @@ class Auto:
         costs.step.take(event.tokens)
         alone = costs.write.value * event.tokens
         costs.saved = min(costs.saved + TRIES * costs.hope * alone, _MOST_SAVED * costs.price())
+        first = account.since is None
         if account.since is None:
-            account.since = event.at  # the first step waits for the prompt, which every scheme must read
-            return
+            # It waited for the prompt, which every scheme must read, so what it took is arithmetic.
+            usual = costs.usual(self._plan, rewritten) * event.tokens
+            account.since = event.at - usual
         seconds = event.at - account.since - account.spent
         if self._plan.author == "small":
-            costs.saved = max(0.0, costs.saved + alone - seconds)
+            costs.saved = max(-PATIENCE * costs.price(), costs.saved + alone - seconds)
         account.spent += seconds
         account.base_alone += alone
-        if begun and self._plan.lookahead:
-            return  # nothing was drafted ahead of this one yet: it says little of the plan
+        if first or (begun and self._plan.lookahead):
+            return  # it says little of the plan: nothing was drafted ahead of it yet
         if event.author == "small":
             costs.kept.setdefault(self._plan, Mean()).take(seconds / event.tokens)
         elif rewritten:

@@ -48,7 +48,7 @@ class Costs:
     tokens of a step; `stands`: share of drafts that stand; `alike`: of the other drafts of a step, share that
     fails where one does; `kept`, `rewritten`: by plan, seconds a token of steps that were kept and rewritten;
     `at_work`: by plan, the runs that follow it; `saved`: seconds that may be spent on drafts that are not
-    expected to pay; `in_vain`: drafts since the last one that stood.
+    expected to pay, or, below nothing, that drafts have lost lately; `in_vain`: drafts since the last one that stood.
 
     What a plan comes to is never averaged as a whole: whether drafts stand varies from step to step and says
     the same of every plan, while what a step of either kind takes hardly varies, and only its plan tells it.
@@ -108,6 +108,13 @@ class Costs:
         kept = tokens * mixed(self.kept.get(plan, _NOTHING), kept / tokens, _TRUST)
         rewritten = tokens * mixed(self.rewritten.get(plan, _NOTHING), rewritten / tokens, _TRUST)
         return (1 - fails) * kept + fails * rewritten
+
+    def usual(self, plan: Plan, rewritten: bool) -> float:
+        """Seconds a token of a step under `plan`, by arithmetic."""
+        if plan.author == "base":
+            return self.write.value
+        if_kept, if_rewritten = self.arithmetic(plan)
+        return (if_rewritten if rewritten else if_kept) / self.step.value
 
     def arithmetic(self, plan: Plan) -> tuple[float, float]:
         """Seconds of a step that is kept, and of one that is rewritten, as follows from their parts."""
