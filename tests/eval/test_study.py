@@ -147,7 +147,7 @@ def test_a_study_stops_when_its_engine_is_gone(tmp_path: Path) -> None:
 def test_other_problems_or_settings_do_not_get_into_a_study(tmp_path: Path) -> None:
     run(tmp_path / "s.sqlite", plan(task(2)))
     with pytest.raises(ConfigError, match="name another file with --store"):
-        run(tmp_path / "s.sqlite", plan(task(3)))
+        run(tmp_path / "s.sqlite", plan(task(2, answer="9")))
     other = plan(task(2))
     with pytest.raises(ConfigError, match="other settings of the method"):
         run(
@@ -169,8 +169,20 @@ def test_other_sampling_does_not_get_into_a_study_but_fewer_models_do(tmp_path: 
         assert store.fact("models") == {"base": "b", "small": "s"}
         with pytest.raises(ConfigError, match=r"sampling.temperature = 0.6, not 0"):
             store.settle({"sampling": {"temperature": 0}}, task())
-        with pytest.raises(ConfigError, match=r"task.problems = 6, not 4"):
-            store.settle({}, task(4))
+
+
+def test_more_problems_of_the_same_task_can_be_added_to_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    run(path, plan(task(4)))
+    assert len(run(path, plan(task(6)))) == 2 * 3  # schemes
+    assert run(path, plan(task(2))) == []  # and fewer can be asked for
+    with Store(path) as store:
+        assert len(store.problems()) == store.fact("task")["problems"] == 6
+        assert store.fact("task")["fingerprint"] == task(6).fingerprint
+        with pytest.raises(ConfigError, match=r"task.fingerprint"):
+            store.settle({}, replace(task(6), problems=task(7).problems[1:]))
+        with pytest.raises(ConfigError, match=r"task.name"):
+            store.settle({}, replace(task(7), name="another"))
 
 
 def test_two_processes_do_not_work_on_one_study(tmp_path: Path) -> None:

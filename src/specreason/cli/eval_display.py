@@ -33,6 +33,7 @@ class StudyDisplay:
 
     def __init__(self, console: Console, plan: Plan, before: Iterable[Row]) -> None:
         self._console = console
+        self._plan = plan
         self._each = len(plan.task.problems) * plan.samples
         names = short_labels(plan.cells)
         self._cells = {cell.label: _Progress(names[cell]) for cell in plan.cells}
@@ -72,8 +73,9 @@ class StudyDisplay:
 
     def _count(self, row: Row) -> None:
         cell = self._cells.get(row.cell)
-        if cell is None:
-            return  # a cell of an earlier command
+        asked = row.position < len(self._plan.task.problems) and row.sample < self._plan.samples
+        if cell is None or not asked:
+            return  # of an earlier command
         cell.done += 1
         cell.right += row.right
         cell.errors += row.error is not None

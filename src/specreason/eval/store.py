@@ -8,7 +8,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -90,13 +90,17 @@ class Store:
     def settle(self, facts: Mapping[str, Any], task: Task) -> None:
         """Write down what the study is, or check that it is still the same. Raises ConfigError.
 
-        Facts that are mappings may have other keys than before; what both have must be the same.
+        Facts that are mappings may have other keys than before; what both have must be the same. A task may
+        go on where it ended before, or stop earlier: the store keeps the longer one.
         """
-        told: dict[str, Any] = {**facts, "task": _identity(task)}
+        grown = _longer(tuple(self.problems()), task.problems)
+        told: dict[str, Any] = {**facts, "task": _identity(replace(task, problems=grown or task.problems))}
         for key, value in told.items():
             known = self.fact(key)
             if known is None:
                 continue
+            if key == "task" and grown:
+                known = {**known, "problems": len(grown), "fingerprint": value["fingerprint"]}
             if (apart := _apart(key, known, value)) is not None:
                 name, old, new = apart
                 raise ConfigError(
@@ -247,6 +251,12 @@ def _apart(key: str, known: Any, now: Any) -> tuple[str, object, object] | None:
                 return f"{key}.{name}", old[name], new[name]
         return None
     return None if compact(known) == compact(now) else (key, known, now)
+
+
+def _longer(one: tuple[Problem, ...], other: tuple[Problem, ...]) -> tuple[Problem, ...] | None:
+    """The longer one, if the shorter is how it begins."""
+    short, long = sorted((one, other), key=len)
+    return long if long[: len(short)] == short else None
 
 
 def _identity(task: Task) -> dict[str, Any]:

@@ -8,8 +8,8 @@ models have learned. What protects from a drafter that is of no use:
   first (`_FREE`) are tried anyway. So it is noticed if they begin to pay, and bad luck is not taken for a bad
   drafter.
 - A run that drafts may lag behind the base model alone by `LAG` of its time and by the price of a few drafts
-  in vain (`PATIENCE`), no more: one problem may be harder than most. What all runs together have lost in a row
-  is bounded by that price too, so that drafts that barely seem to pay do not cost every run its share.
+  in vain (`PATIENCE`), no more: one problem may be harder than most. What all runs together have lost is
+  bounded by that price too, so that drafts that barely seem to pay do not cost every run its share.
 """
 
 from dataclasses import dataclass, replace
@@ -85,19 +85,22 @@ class Auto:
         if self._plan in open_arms and costs.seconds(best) > _BETTER * costs.seconds(self._plan):
             best = self._plan
         drafts, alone = costs.seconds(best), costs.seconds(_BASE)
-        lag = account.spent - account.base_alone
-        few_in_vain = (PATIENCE - 1) * costs.price()
-        late = lag > LAG * account.base_alone + few_in_vain
         told = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
+        few_in_vain = (PATIENCE - 1) * costs.price()
+        lag = account.spent - account.base_alone
+        late = lag > LAG * account.base_alone + few_in_vain
         if drafts > (_CLEARLY * alone if self._plan == _BASE else alone):
-            if late or (costs.saved < costs.price() and costs.judged_steps >= _FREE):
+            if late or (costs.saved < costs.price() and not self._free):
                 return Plan("base", reason=told)
             return Plan("small", reason=f"one try: {told}")
-        if late:
-            return Plan("base", reason=f"{lag:.2f} s behind the base model alone")
-        if costs.saved < -few_in_vain:
-            return Plan("base", reason=f"drafts lost {-costs.saved:.2f} s lately")
+        if late or costs.saved < -few_in_vain:
+            behind = max(lag, -costs.saved)
+            return Plan("base", reason=f"{behind:.2f} s behind the base model alone")
         return replace(best, reason=told)
+
+    @property
+    def _free(self) -> bool:
+        return self._costs.judged_steps < _FREE
 
     def take(self, event: Event) -> None:
         """See `Planner.take`. Where things overlap, only what the plan comes to is learned."""
@@ -144,7 +147,8 @@ class Auto:
             account.since = event.at - usual
         seconds = event.at - account.since - account.spent
         if self._plan.author == "small":
-            costs.saved = max(-PATIENCE * costs.price(), costs.saved + alone - seconds)
+            least = 0.0 if self._free else -PATIENCE * costs.price()
+            costs.saved = max(least, costs.saved + alone - seconds)
         account.spent += seconds
         account.base_alone += alone
         if first or (begun and self._plan.lookahead):

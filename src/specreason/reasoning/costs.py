@@ -48,7 +48,7 @@ class Costs:
     tokens of a step; `stands`: share of drafts that stand; `alike`: of the other drafts of a step, share that
     fails where one does; `kept`, `rewritten`: by plan, seconds a token of steps that were kept and rewritten;
     `at_work`: by plan, the runs that follow it; `saved`: seconds that may be spent on drafts that are not
-    expected to pay, or, below nothing, that drafts have lost lately; `in_vain`: drafts since the last one that stood.
+    expected to pay, or, below nothing, that drafts have lost lately; `in_vain`: drafts since one that stood.
 
     What a plan comes to is never averaged as a whole: whether drafts stand varies from step to step and says
     the same of every plan, while what a step of either kind takes hardly varies, and only its plan tells it.
