@@ -1,6 +1,7 @@
 """Reports and comparisons of small studies."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,9 +83,28 @@ def test_a_difference_that_is_there_is_told_with_its_interval(tmp_path: Path) ->
 
 def test_different_problems_are_not_compared(tmp_path: Path) -> None:
     run(tmp_path / "a.sqlite", plan(task(2), schemes=("base",)))
-    run(tmp_path / "b.sqlite", plan(task(3), schemes=("base",)))
+    run(tmp_path / "b.sqlite", plan(task(2, answer="9"), schemes=("base",)))
     with pytest.raises(ConfigError, match="asked different problems"):
         compared(study(tmp_path / "a.sqlite"), "", study(tmp_path / "b.sqlite"), "")
+
+
+def test_of_a_task_that_went_on_the_common_part_is_compared(tmp_path: Path) -> None:
+    run(tmp_path / "a.sqlite", plan(task(2), schemes=("base",)))
+    run(tmp_path / "b.sqlite", plan(task(3), schemes=("base",)))
+    told = compared(study(tmp_path / "a.sqlite"), "", study(tmp_path / "b.sqlite"), "")
+    assert told[0].problems == 2
+
+
+def test_emulated_figures_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s.sqlite"
+    run(path, plan(task(2), schemes=("base", "small")))
+    there = study(path)
+    assert not any("EMULATION" in line for line in compared(there, "base", there, "small")[0].sentences)
+    emulated = replace(there, models={"base": "emulation/QwQ-32B"})
+    assert "EMULATION" in compared(emulated, "base", there, "small")[0].sentences[-1]
+    monkeypatch.setattr("specreason.eval.report.make.read_study", lambda _: emulated)
+    with Store(path) as store:
+        assert made(store, "base", traces=0).headlines[0].startswith("EMULATION")
 
 
 def test_a_cell_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:

@@ -276,6 +276,23 @@ async def test_refusals_name_what_is_wrong(path: str, body: Any, status: int, sa
         assert said in reply.json()["error"]["message"]
 
 
+async def test_replies_on_a_kept_connection_wait_for_nothing() -> None:
+    """Nagle's algorithm would hold back all but the first few replies, by 40 ms each."""
+    async with served() as (_, client):
+        begun = time.monotonic()
+        for _ in range(50):
+            await client.get("/v1/models")
+        assert time.monotonic() - begun < 50 * 0.03
+
+
+def test_what_a_step_was_planned_by_is_in_the_result() -> None:
+    result, _ = solved(PAPER, speculate="auto")
+    assert result.steps[0].plan == "what the base model needs is not known yet"
+    assert all(step.plan for step in result.steps)
+    always, _ = solved(PAPER)
+    assert {step.plan for step in always.steps} == {None}
+
+
 COMMAND = (sys.executable, "-m", "specreason.cli.app", "emulate")
 
 

@@ -125,6 +125,13 @@ async def test_knobs_go_with_the_request(state: Served, knobs: Json, authors: li
     assert [step["author"] for step in steps] == authors
 
 
+async def test_under_auto_a_step_says_why_it_was_written_so(state: Served) -> None:
+    reply = await whole(state, specreason={"speculate": "auto", "include_steps": True})
+    first, *_ = reply["specreason"]["choices"][0]["steps"]
+    assert first["author"] == "base"
+    assert first["plan"] == "what the base model needs is not known yet"
+
+
 async def test_steps_are_told_when_asked_for(state: Served) -> None:
     reply = await whole(state, specreason={"include_steps": True})
     steps = reply["specreason"]["choices"][0]["steps"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from specreason.config import EngineSettings, ReasoningSettings, Settings, load_settings
-from specreason.engines.opening import open_decoder, seats_of
+from specreason.engines.opening import check_same_model, open_decoder, seats_of
 from specreason.engines.protocol import Capabilities
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import ConfigError
@@ -49,6 +49,13 @@ async def solved(
 
 def kinds(engine: ScriptedEngine) -> set[str]:
     return {call.kind for call in engine.calls}
+
+
+def test_the_decoder_is_the_base_model_by_name_too() -> None:
+    """Models of one family share a vocabulary: the small one could pass for the base model."""
+    check_same_model(base(), base())
+    with pytest.raises(ConfigError, match="under the same name"):
+        check_same_model(base(), small())
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """The `specreason` command: errors of ours become one message and an exit code, never a traceback."""
 
-import logging
 import sys
 from importlib.metadata import entry_points, version
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from stamina.instrumentation import set_on_retry_hooks
 
 from specreason.cli import calibrate, config, doctor, emulate, eval, models, serve, solve
 from specreason.errors import SpecReasonError
@@ -49,7 +49,7 @@ def _root(
     ] = False,
 ) -> None:
     # Retries are told by the engine's error if they fail; the library's own log lines would cut the display.
-    logging.getLogger("stamina").setLevel(logging.ERROR)
+    set_on_retry_hooks(())
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from specreason.reasoning.events import (
     DrafterLost,
     Event,
     Phase,
+    Planned,
     Started,
     StepAccepted,
     StepRejected,
@@ -43,6 +44,7 @@ class StepDisplay:
         self._threshold = settings.threshold
         self._score: float | None = None
         self._rejected: str | None = None
+        self._plan = ""  # why the next steps are written as they are, if that is chosen
         self._answering = False
         self._plain = False
 
@@ -53,6 +55,8 @@ class StepDisplay:
                 self._plain = not event.thinking
                 models = ", ".join(f"{role} {model}" for role, model in event.models.items())
                 self._console.print(f"{event.scheme}: {models}", style="dim", markup=False)
+            case Planned():
+                self._plan = event.reason
             case StepScored():
                 self._score = event.value
             case StepRejected():
@@ -85,7 +89,8 @@ class StepDisplay:
             score = f", score {self._score:.3g} < {self._threshold:g}" if self._score is not None else ""
             head, style = f"rewritten by the base model (draft rejected: {self._rejected}{score})", "yellow"
         else:
-            head, style = "written by the base model", "cyan"
+            why = f" ({self._plan})" if self._plan else ""
+            head, style = f"written by the base model{why}", "cyan"
         self._console.print(Text(f"\n[{event.index + 1}] {head}", style=style))
         self._console.print(event.text.strip(), markup=False)
         self._score, self._rejected = None, None

@@ -19,6 +19,9 @@ from specreason.models.pair_settings import resolve
 
 _GOOD, _BAD, _UNKNOWN = "[green]ok[/] ", "[red]no[/] ", "[yellow]?[/]  "
 _UNSEEN = "the server does not tell how many requests run"
+_NO_DRAFTS = (
+    "was not seen to draft tokens. Not every server tells; if it was started without, +decode gains nothing"
+)
 _CAPABILITIES = {
     "tokenize": ("tells token ids of a text", "prompts go as text; the prefix cache may shift"),
     "token_prompts": ("takes token ids as prompt", "prompts go as text; the prefix cache may shift"),
@@ -78,6 +81,9 @@ async def _engines(settings: Settings, console: Console) -> bool:
             continue
         try:
             works = await _capabilities(engine, section, console)
+            if role == "base+decode":
+                drafts = isinstance(engine, HttpEngine) and engine.capabilities.speculates
+                console.print(f"{_GOOD}drafts tokens itself" if drafts else f"{_UNKNOWN}{_NO_DRAFTS}")
             healthy &= works or role == "base+decode"  # where that one cannot score, the plain one does
         finally:
             await engine.aclose()

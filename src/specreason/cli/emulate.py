@@ -25,7 +25,7 @@ def emulate(
         float, typer.Option(help="Share of a draft's failures that every draft of the step has, 0 to 1.")
     ] = 0.5,
     steps: Annotated[int, typer.Option(help="Steps of a problem, about.")] = 12,
-    step_tokens: Annotated[int, typer.Option(help="Tokens of a step, about.")] = 55,
+    step_tokens: Annotated[int, typer.Option(help="Tokens of a step, about; at least 28.")] = 55,
     samples_by: Annotated[
         Literal["choice", "seed"],
         typer.Option(help="What tells drafts of a step apart: the place among `n`, or the seed too."),

@@ -104,7 +104,7 @@ class StudyDisplay:
         total = self._each * len(self._cells)
         made = done - self._found
         spent = time.monotonic() - self._began
-        eta = _clock(spent / made * (total - done)) if made else "unknown"
+        eta = _clock(spent / made * (total - done)) if made else "unknown" if done < total else "nothing"
         return f"{done} of {total} runs, {_clock(spent)} so far, {eta} left"
 
 

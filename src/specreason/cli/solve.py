@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from specreason.cli.display import StepDisplay
-from specreason.config import Settings, load_settings
+from specreason.config import Settings, load_settings, method_of
 from specreason.errors import ConfigError, InputError
 from specreason.models.pair_settings import resolve
 from specreason.reasoning.events import to_json
@@ -55,6 +55,11 @@ def solve(
         "sampling.seed": seed,
     }
     settings = resolve(load_settings(config, flags))
+    if (method := method_of(settings.reasoning.scheme)) != "specreason":
+        for flag in ("threshold", "first_n_base_steps"):
+            if flags[f"reasoning.{flag}"] is not None:
+                told = f"--{flag.replace('_', '-')} has no effect: the scheme {method} judges no drafts"
+                typer.echo(told, err=True)
     result = asyncio.run(_solved(text, settings, as_json=as_json, trace=trace))
     if as_json:
         typer.echo(json.dumps(result.as_dict(), ensure_ascii=False))

@@ -192,8 +192,8 @@ def _entry(name: str, settings: EngineSettings, listing: Json, root: str) -> Jso
             if settings.model in {entry.get("id"), *(entry.get("aliases") or ())}:
                 return entry
         raise EngineRejected(
-            f"{root} does not serve '{settings.model}' (setting '{name}.model'); it serves: "
-            + ", ".join(served),
+            f"{root} does not serve '{settings.model}' (setting '{name}.model', or a 'pair' that "
+            f"names it); it serves: {', '.join(served)}",
             engine=name,
         )
     if not settings.model and len(served) != 1:

@@ -1,5 +1,6 @@
 """An engine behind an OpenAI-compatible completions endpoint: vLLM, SGLang, llama-server and their like."""
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -130,7 +131,8 @@ class HttpEngine:
         }
         names: dict[str, str] = {}
         if self._endpoint.dialect.candidates_field:
-            ids = {i: text for text in candidates if (i := await self._candidate_id(text)) is not None}
+            found = await asyncio.gather(*map(self._candidate_id, candidates))
+            ids = {i: text for i, text in zip(found, candidates, strict=True) if i is not None}
             if self._endpoint.capabilities.candidates:
                 body[self._endpoint.dialect.candidates_field] = list(ids)
             names = {f"token_id:{i}": text for i, text in ids.items()}

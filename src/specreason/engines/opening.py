@@ -101,12 +101,17 @@ def check_judge(engine: Engine) -> None:
 
 
 def check_same_model(base: Engine, decoder: Engine) -> None:
-    """Raise ConfigError if the base model and its speculating twin split text differently."""
+    """Raise ConfigError if the base model and its speculating twin differ: by name, or in splitting text."""
     known = base.vocabulary and decoder.vocabulary
     if known and base.vocabulary != decoder.vocabulary:
         raise ConfigError(
             f"'base.decode_url' serves {decoder.model} (vocabulary {decoder.vocabulary}), 'base.url' "
             f"{base.model} (vocabulary {base.vocabulary}); both must serve the same model"
+        )
+    if base.model != decoder.model:
+        raise ConfigError(
+            f"'base.decode_url' serves {decoder.model}, 'base.url' {base.model}; both must serve the same "
+            "model, under the same name (vLLM: --served-model-name, llama-server: --alias)"
         )
 
 

@@ -7,6 +7,10 @@ from specreason.eval.statistics import Estimate, missed_by_chance
 from specreason.eval.study import CellRuns, StudyData
 from specreason.eval.summary import Versus, versus
 
+EMULATED = (
+    "EMULATION: no model ran. The times follow a timing profile, and the accuracies say nothing of any model."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -16,6 +20,7 @@ class Comparison:
     b: CellRuns
     problems: int
     told: Versus
+    emulated: bool = False
 
     @property
     def sentences(self) -> list[str]:
@@ -28,7 +33,8 @@ class Comparison:
 
 def compared(a: StudyData, cell_a: str, b: StudyData, cell_b: str) -> list[Comparison]:
     """The named cells; without names, every cell that both studies have. Raises ConfigError."""
-    if a.task["fingerprint"] != b.task["fingerprint"]:
+    common = min(len(a.problems), len(b.problems))
+    if a.problems[:common] != b.problems[:common]:
         raise ConfigError(
             f"{a.path} and {b.path} asked different problems ({a.task['name']} {a.task['fingerprint']}, "
             f"{b.task['name']} {b.task['fingerprint']}); only the same problems can be compared"
@@ -38,7 +44,12 @@ def compared(a: StudyData, cell_a: str, b: StudyData, cell_b: str) -> list[Compa
     else:
         others = {runs.cell.label: runs for runs in b.cells}
         pairs = [(runs, others[runs.cell.label]) for runs in a.cells if runs.cell.label in others]
-    told = [Comparison(x, y, len(both), versus(x, y)) for x, y in pairs if (both := x.problems & y.problems)]
+    emulated = a.emulated or b.emulated
+    told = [
+        Comparison(x, y, len(both), versus(x, y), emulated)
+        for x, y in pairs
+        if (both := x.problems & y.problems)
+    ]
     if not told:
         raise ConfigError(f"{a.path} and {b.path} have no runs of the same problems; name cells: STORE:LABEL")
     return told
@@ -94,6 +105,8 @@ def _speed(a: str, b: str, gain: Estimate | None) -> str:
 
 def _limits(told: Comparison) -> str:
     text = f"This holds for problems like these {told.problems}, on this machine and with these models."
+    if told.emulated:
+        text = f"This holds for problems like these {told.problems}. {EMULATED}"
     loads = told.a.cell.concurrency, told.b.cell.concurrency
     if loads[0] != loads[1]:
         text += (

@@ -10,6 +10,8 @@ from specreason.eval.statistics import Floats, per_problem
 from specreason.eval.store import Store
 from specreason.eval.tasks import Problem
 
+_EMULATED = "emulation/"  # how the emulated servers' model names begin (`specreason emulate`)
+
 
 @dataclass(frozen=True, slots=True)
 class CellRuns:
@@ -55,6 +57,11 @@ class StudyData:
     seed: int
     sampling: Mapping[str, Any]
     reasoning: Mapping[str, Any]
+
+    @property
+    def emulated(self) -> bool:
+        """Whether no model ran: the servers were those of `specreason emulate`."""
+        return any(model.startswith(_EMULATED) for model in self.models.values())
 
     def reference(self, of: Cell, scheme: str) -> CellRuns | None:
         """The cell of `scheme` that `of` is fairly compared with: same budget, as many at once."""

@@ -13,6 +13,7 @@ from specreason.reasoning.events import (
     Event,
     Finished,
     Phase,
+    Planned,
     Started,
     StepAccepted,
     StepDrafted,
@@ -26,7 +27,10 @@ RESULT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class KeptStep:
-    """A step of the chain. `score` is that of the (best) draft, also where the base model rewrote it."""
+    """A step of the chain. `score` is that of the (best) draft, also where the base model rewrote it.
+
+    `plan`: why it was drafted or not, where that is chosen step by step (`speculate = "auto"`).
+    """
 
     index: int
     author: Role
@@ -35,6 +39,7 @@ class KeptStep:
     seconds: float
     score: float | None
     rewritten: bool
+    plan: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ class Tally:
         self._at = 0.0
         self._on_table: Literal["nothing", "draft", "rejected"] = "nothing"
         self._scores: dict[int, float | None] = {}
+        self._plan: str | None = None
 
     def take(self, event: Event) -> None:
         """Count one more event."""
@@ -127,6 +133,8 @@ class Tally:
         match event:
             case Started():
                 self._started = event
+            case Planned():
+                self._plan = event.reason
             case StepDrafted():
                 self._drafts += event.sample == 0
                 self._on_table = "draft"
@@ -174,9 +182,8 @@ class Tally:
         self._accepted += self._on_table == "draft"
         rewritten = self._on_table == "rejected"
         score = max((s for s in self._scores.values() if s is not None), default=None)
-        self._steps.append(
-            KeptStep(event.index, event.author, event.text, event.tokens, event.seconds, score, rewritten)
-        )
+        told = (event.index, event.author, event.text, event.tokens, event.seconds)
+        self._steps.append(KeptStep(*told, score, rewritten, self._plan))
         self._count(event.author, kept=event.tokens)
         if event.outdone:
             self._count("small", discarded=event.outdone)

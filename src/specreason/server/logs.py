@@ -38,7 +38,7 @@ def configure(settings: ServerSettings) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
     # Each would tell of every request to a model server; what fails is in the engine's error.
-    for noisy in ("httpx2", "httpcore", "stamina"):
+    for noisy in ("httpx2", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(max(level, logging.WARNING))  # its start and end we tell ourselves
     structure(level)

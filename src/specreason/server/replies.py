@@ -72,7 +72,10 @@ class Usage(Reply):
 
 
 class StepReport(Reply):
-    """One kept step. `score`: of its draft, 0 to 9. Seconds: waited for the draft, the score, the author."""
+    """One kept step. `score`: of its draft, 0 to 9. Seconds: waited for the draft, the score, the author.
+
+    `plan`: where `speculate` is `auto`, why it was drafted, or not.
+    """
 
     index: int
     text: str
@@ -80,6 +83,7 @@ class StepReport(Reply):
     verdict: Literal["accepted", "rewritten", "unjudged"]
     score: Maybe[float] = None
     rejection: Maybe[str] = None
+    plan: Maybe[str] = None
     tokens: int
     draft_s: Maybe[float] = None
     score_s: Maybe[float] = None

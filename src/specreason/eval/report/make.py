@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from specreason.errors import ConfigError
-from specreason.eval.compare import Comparison
+from specreason.eval.compare import EMULATED, Comparison
 from specreason.eval.report.figures import figures
 from specreason.eval.report.page import Report, Trace, traced_steps
 from specreason.eval.report.tables import per_problem, tables
@@ -37,7 +37,9 @@ def made(store: Store, against: str, traces: int) -> Report:
 
 
 def _warnings(study: StudyData, against: str) -> Iterator[str]:
-    """What to know before the figures: runs that are missing, cells that had no turns together."""
+    """What to know before the figures: emulation, runs that are missing, cells that had no turns together."""
+    if study.emulated:
+        yield EMULATED
     most = max(len(runs.rows) for runs in study.cells)
     missing = {runs.name: most - len(runs.rows) for runs in study.cells if len(runs.rows) < most}
     if missing:

@@ -79,8 +79,12 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
         ),
         (
             "how the models share it",
-            f"{last.get('sharing')}. They work in turn, so the base model alone has the cores that "
-            "the pair has; all models stay loaded in every scheme.",
+            f"{last.get('sharing')}. All models stay loaded in every scheme"
+            + (
+                "; what else they share with each other cannot be seen from here."
+                if "behind" in str(last.get("sharing"))
+                else ". Sequentially they work in turn: the base model alone has the cores of the pair."
+            ),
         ),
         ("order", "problem by problem (under load: block by block); schemes take turns, who begins changes"),
         ("warm-up", "every model reads a problem once before its measured runs, the same for all schemes"),
