@@ -25,19 +25,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from specreason.reasoning.prompts import INLINE_JUDGE, INSTRUCTION
-from specreason_lab.problems import (
-    DRILLED,
-    GOING_ON,
-    LENGTHS,
-    MIX,
-    THINK_CLOSE,
-    Problem,
-    corrupted,
-    loose_step,
-    problems,
-    reply,
-    written,
-)
+from specreason_lab.problems import DRILLED, GOING_ON, MIX, Problem, corrupted, loose_step, problems, reply
 from specreason_lab.tokenizer import TURN_END, encode, opened
 
 CHAIN = 0
@@ -87,8 +75,7 @@ class Maker:
     """Makes batches of about `tokens` tokens.
 
     `judged`: with verdicts in chains; `drill`: the share of rows that are no chains but loose steps;
-    `recalled`: the share of those that are lines of a problem instead, looked up in any order; `mix`: how
-    often the families come; `operations`: those of loose steps.
+    `mix`: how often the families come; `operations`: those of loose steps.
     """
 
     tokenizer: Tokenizer
@@ -97,7 +84,6 @@ class Maker:
     judged: bool = False
     samples: Candidates | None = None
     drill: float = 0.0
-    recalled: float = 0.0
     mix: Sequence[int] = MIX
     operations: Sequence[str] = DRILLED
 
@@ -118,8 +104,6 @@ class Maker:
     def _row(self, rng: random.Random, source: Iterator[Problem]) -> _Row:
         tokenizer = self.tokenizer
         if rng.random() < self.drill:
-            if self.recalled and rng.random() < self.recalled:
-                return lines_in_any_order(tokenizer, rng)
             return loose_steps(tokenizer, rng, self.operations)
         kind = rng.random() if self.judged else 1.0
         if self.samples and kind < 0.4:
@@ -171,28 +155,6 @@ def loose_steps(tokenizer: Tokenizer, rng: random.Random, operations: Sequence[s
         ids += written
         slipped += _slipped(len(written), slip)
     return _judged(tokenizer, ids, targets, slipped, verdicts)
-
-
-def lines_in_any_order(tokenizer: Tokenizer, rng: random.Random) -> _Row:
-    """A problem with as many lines as there can be, and its steps in any order: all but labels is learned.
-
-    Chains ask most often for their first lines. A label that a model takes for another one may stay so: here
-    every label is asked for as often as any.
-    """
-    told = next(problems(rng.getrandbits(60), "train", (LENGTHS[1], LENGTHS[1]), (1, 1, 0)))
-    ids = list(encode(tokenizer, opened(told.text)))
-    targets, looked_up = [-100] * len(ids), [False] * len(ids)
-    value = told.start
-    for index, line in rng.sample(list(enumerate(told.lines)), len(told.lines)):
-        before = value
-        value = line.value(before)
-        text = written(told, index, line, before, value).removeprefix(f"{GOING_ON}\n")
-        step = encode(tokenizer, text.replace(f"\n{THINK_CLOSE}", ""))
-        formula = next(place for place, token in enumerate(step) if token in _results(tokenizer))
-        ids += step
-        targets += [*step[1:], -100]
-        looked_up += [place < formula - 1 for place in range(len(step))]
-    return _row(ids, targets, looked_up, [UNTOLD] * len(ids))
 
 
 def judged_chain(tokenizer: Tokenizer, rng: random.Random, prompt: str, problem: Problem) -> _Row:

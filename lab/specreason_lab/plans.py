@@ -46,22 +46,6 @@ PLANS = {
         operations=ALL_DRILLED,
         mix=MIX,
     ),
-    # One pass over what may be left: a label that it takes for another one in every problem (LOG.md).
-    "labels": replace(
-        SMALL,
-        name="labels",
-        shape=replace(SMALL.shape, width=192, hidden=512),
-        tokens=4_000_000,
-        muon=0.005,
-        adam=1e-3,
-        decay=0.0,
-        settled=0.0,
-        drill=0.5,
-        last_drill=0.2,
-        recalled=0.6,
-        operations=ALL_DRILLED,
-        mix=MIX,
-    ),
     "base": Plan(
         "base",
         Shape(layers=8, width=320, hidden=864, vocabulary=VOCABULARY, tied=True),

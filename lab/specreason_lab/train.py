@@ -35,9 +35,8 @@ class Plan:
     At `deepen` the model gets its last depth; from `judge` on it learns verdicts in chains; the learning rate
     falls from `decay` to the end. All else waits for looking values up: that weighs `look_up` times as much,
     and up to `settled` nearly all rows are chains. From there on `drill` is the share of rows that are loose
-    steps, in which calculations are learned; it falls to `last_drill` at `drilled`. `recalled` of the loose
-    steps are lines looked up in any order instead. `mix`: how often the families come; `operations`: those
-    of loose steps.
+    steps, in which calculations are learned; it falls to `last_drill` at `drilled`. `mix`: how often the
+    families come; `operations`: those of loose steps.
     `verdict`: weight of the judge's loss; `alarm`: of that of noticing wrong tokens (`noticed`).
     """
 
@@ -59,7 +58,6 @@ class Plan:
     drill: float = 0.0
     last_drill: float = 0.1
     drilled: float = 1.0
-    recalled: float = 0.0
     verdict: float = 1.0
     alarm: float = 0.0
 
@@ -111,7 +109,6 @@ def train(
             judged=judging,
             samples=samples,
             drill=drilled(plan, done),
-            recalled=plan.recalled,
             mix=plan.mix,
             operations=plan.operations,
         )
@@ -279,7 +276,7 @@ def measurements(model: Llama, maker: Maker, *, judges: bool) -> dict[str, objec
         "results": result_accuracy(model, tokenizer, sample),
     }
     if judges:
-        unseen = replace(maker, seed=-1, recalled=0.0)
+        unseen = replace(maker, seed=-1)
         nine = encode(tokenizer, "9")[0]
         for kind, drill in (("loose", 1.0), ("chains", 0.0)):
             if kind == "loose" or maker.judged:
