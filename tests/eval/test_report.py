@@ -102,7 +102,11 @@ def test_emulated_figures_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not any("EMULATION" in line for line in compared(there, "base", there, "small")[0].sentences)
     emulated = replace(there, models={"base": "emulation/QwQ-32B"})
     assert "EMULATION" in compared(emulated, "base", there, "small")[0].sentences[-1]
-    monkeypatch.setattr("specreason.eval.report.make.read_study", lambda _: emulated)
+
+    def read(_: Store) -> StudyData:
+        return emulated
+
+    monkeypatch.setattr("specreason.eval.report.make.read_study", read)
     with Store(path) as store:
         assert made(store, "base", traces=0).headlines[0].startswith("EMULATION")
 
