@@ -138,6 +138,12 @@ def test_an_unknown_toml_key_is_named_with_the_nearest_one(tmp_path: Path) -> No
     assert "did you mean 'reasoning.threshold'?" in said(process)
 
 
+def test_a_flag_that_has_no_effect_is_told(pocket: Path) -> None:
+    process = run("solve", POCKET_PROBLEM, "--scheme", "small", "--threshold", "8", cwd=pocket)
+    assert process.returncode == 0
+    assert "--threshold has no effect: the scheme small judges no drafts" in said(process)
+
+
 def test_a_problem_of_200_kb_does_not_fit_and_says_so(pocket: Path) -> None:
     process = run("solve", "-", cwd=pocket, stdin=b"apples and pears " * 12_000)
     assert process.returncode == 2, process.stderr
@@ -191,6 +197,14 @@ def test_doctor_exits_with_1_if_an_endpoint_is_down(tmp_path: Path) -> None:
                   SPECREASON_BASE__ATTEMPTS="1", SPECREASON_SMALL__ATTEMPTS="1")  # fmt: skip
     assert process.returncode == 1
     assert "nothing answers" in process.stdout.decode()
+
+
+def test_retries_do_not_cut_the_display(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:9/v1"
+    process = run("solve", "2 + 2?", "--scheme", "base", cwd=tmp_path,
+                  SPECREASON_BASE__URL=url, SPECREASON_BASE__ATTEMPTS="2")  # fmt: skip
+    assert process.returncode == 1
+    assert "retry" not in said(process) + process.stdout.decode()
 
 
 def test_config_explains_every_setting(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from specreason.reasoning.auto import Auto
 from specreason.reasoning.costs import BATCHED, CROWD, Costs, Mean
 from specreason.reasoning.events import (
+    DrafterLost,
+    Planned,
     StepAccepted,
     StepDrafted,
     StepRejected,
@@ -19,6 +21,7 @@ from specreason.reasoning.events import (
     ThinkingEnded,
 )
 from specreason.reasoning.plan import Plan
+from specreason.reasoning.result import fold
 
 TOKENS = 50
 
@@ -134,6 +137,15 @@ def test_the_plan_says_why() -> None:
     auto = Auto(Costs(), Plan())
     assert auto.plan() == Plan("base")
     assert auto.plan().reason == "what the base model needs is not known yet"
+
+
+def test_what_auto_chose_is_no_reason_any_more_once_the_drafter_is_lost() -> None:
+    def kept(index: int) -> StepAccepted:
+        return StepAccepted(1.0, index, "base", "x", TOKENS, 1.0, "boundary")
+
+    planned = Planned(0.0, 0, "base", 0, 1, False, "a step takes 3 s with drafts, 2 s without")
+    steps = fold([planned, kept(0), DrafterLost(1.0, "gone"), kept(1)]).steps
+    assert [step.plan for step in steps] == [planned.reason, None]
 
 
 def test_the_same_question_gets_the_same_answer() -> None:

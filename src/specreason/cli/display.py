@@ -44,7 +44,7 @@ class StepDisplay:
         self._threshold = settings.threshold
         self._score: float | None = None
         self._rejected: str | None = None
-        self._plan = ""  # why the next steps are written as they are, if that is chosen
+        self._undrafted = ""  # why the next steps are not drafted, if that is chosen
         self._answering = False
         self._plain = False
 
@@ -56,7 +56,7 @@ class StepDisplay:
                 models = ", ".join(f"{role} {model}" for role, model in event.models.items())
                 self._console.print(f"{event.scheme}: {models}", style="dim", markup=False)
             case Planned():
-                self._plan = event.reason
+                self._undrafted = f" ({event.reason})" if event.author == "base" else ""
             case StepScored():
                 self._score = event.value
             case StepRejected():
@@ -64,6 +64,7 @@ class StepDisplay:
             case StepAccepted():
                 self._step(event)
             case DrafterLost():
+                self._undrafted = ""
                 self._console.print(f"the small model is lost: {event.reason}", style="yellow", markup=False)
             case ThinkingEnded():
                 self._console.print(f"\n{_ENDED[event.reason]}", style="dim", markup=False)
@@ -89,8 +90,7 @@ class StepDisplay:
             score = f", score {self._score:.3g} < {self._threshold:g}" if self._score is not None else ""
             head, style = f"rewritten by the base model (draft rejected: {self._rejected}{score})", "yellow"
         else:
-            why = f" ({self._plan})" if self._plan else ""
-            head, style = f"written by the base model{why}", "cyan"
+            head, style = f"written by the base model{self._undrafted}", "cyan"
         self._console.print(Text(f"\n[{event.index + 1}] {head}", style=style))
         self._console.print(event.text.strip(), markup=False)
         self._score, self._rejected = None, None

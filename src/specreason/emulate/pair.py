@@ -1,7 +1,6 @@
 """The emulated servers on sockets: a pair inside this process, or whatever the command line asks for."""
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -73,22 +72,14 @@ async def serve(models: Mapping[int, Model], host: str) -> None:
 def listening(host: str, port: int) -> socket.socket:
     """A listening socket. Raises ConfigError if the port cannot be had."""
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With its protocol named: else asyncio leaves Nagle's algorithm on, which delays replies by 40 ms.
-        door = socket.socket(family, kind, protocol)
-        try:
-            if os.name == "posix":
-                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            door.bind(where)
-            door.listen(_BACKLOG)
-        except OSError:
-            door.close()
-            raise
-        return door
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        door = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; change 'host' or 'port'"
         ) from None
+    # Its protocol named: else asyncio leaves Nagle's algorithm on, which delays replies by 40 ms.
+    return socket.socket(door.family, door.type, socket.IPPROTO_TCP, fileno=door.detach())
 
 
 def checked_scale(scale: float) -> float:

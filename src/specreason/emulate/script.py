@@ -53,9 +53,9 @@ class Script:
     samples_by: SamplesBy = "choice"
 
     def __post_init__(self) -> None:
-        for name, share in (("acceptance", self.acceptance), ("shared_failures", self.shared_failures)):
+        for name, share in (("acceptance", self.acceptance), ("shared-failures", self.shared_failures)):
             if not 0 <= share <= 1:
-                raise ConfigError(f"'{name.replace('_', '-')}' is {share:g}; give a share from 0 to 1")
+                raise ConfigError(f"'{name}' is {share:g}; give a share from 0 to 1")
         if self.steps < 1:
             raise ConfigError(f"'steps' is {self.steps}; give at least 1")
         if self.step_tokens < _LEAST_STEP * _SPREAD // (_SPREAD - 1) + 1:

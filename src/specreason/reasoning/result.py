@@ -125,7 +125,7 @@ class Tally:
         self._at = 0.0
         self._on_table: Literal["nothing", "draft", "rejected"] = "nothing"
         self._scores: dict[int, float | None] = {}
-        self._plan: str | None = None
+        self.plan: str | None = None  # why the next steps are written as they are, where that is chosen
 
     def take(self, event: Event) -> None:
         """Count one more event."""
@@ -134,7 +134,7 @@ class Tally:
             case Started():
                 self._started = event
             case Planned():
-                self._plan = event.reason
+                self.plan = event.reason
             case StepDrafted():
                 self._drafts += event.sample == 0
                 self._on_table = "draft"
@@ -149,7 +149,7 @@ class Tally:
             case CallEnded():
                 self._call(event)
             case DrafterLost():
-                self._degraded = event.reason
+                self._degraded, self.plan = event.reason, None
             case ThinkingEnded():
                 self._ended = event.reason
             case AnswerDelta():
@@ -183,7 +183,7 @@ class Tally:
         rewritten = self._on_table == "rejected"
         score = max((s for s in self._scores.values() if s is not None), default=None)
         told = (event.index, event.author, event.text, event.tokens, event.seconds)
-        self._steps.append(KeptStep(*told, score, rewritten, self._plan))
+        self._steps.append(KeptStep(*told, score, rewritten, self.plan))
         self._count(event.author, kept=event.tokens)
         if event.outdone:
             self._count("small", discarded=event.outdone)

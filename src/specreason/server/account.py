@@ -9,7 +9,6 @@ from specreason.reasoning.events import (
     DrafterLost,
     Event,
     Interrupted,
-    Planned,
     Started,
     StepAccepted,
     StepDrafted,
@@ -49,7 +48,6 @@ class Account:
         self._drafts: dict[int, StepDrafted] = {}
         self._scores: dict[int, StepScored] = {}
         self._rejection: str | None = None
-        self._plan: str | None = None
 
     def take(self, event: Event) -> StepReport | None:
         """Count one more event; the report of the step that it keeps, if it keeps one."""
@@ -58,8 +56,6 @@ class Account:
             case Started():
                 self._prompt_tokens = dict(event.prompt_tokens)
                 self._judged = event.scheme != "small"
-            case Planned():
-                self._plan = event.reason
             case StepDrafted():
                 self._drafts[event.sample] = event
             case StepScored():
@@ -159,7 +155,7 @@ class Account:
             verdict="accepted" if accepted else "rewritten" if rejected else "unjudged",
             score=None if score is None else score.value,
             rejection=self._rejection,
-            plan=self._plan,
+            plan=self._tally.plan,
             tokens=event.tokens,
             draft_s=None if draft is None else draft.seconds,
             score_s=None if score is None else score.seconds,

@@ -68,6 +68,8 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
     last: Mapping[str, Any] = study.sessions[-1] if study.sessions else {}
     machine: Mapping[str, Any] = last.get("machine", {})
     versions: Mapping[str, str] = last.get("versions", {})
+    models: Mapping[str, Any] = last.get("settings", {})
+    behind_urls = any(models.get(role, {}).get("url") for role in ("base", "small"))
     machines = {str(session.get("machine")) for session in study.sessions}
     told = [
         ("task", f"{study.task['name']} ({study.task['source']}), fingerprint {study.task['fingerprint']}"),
@@ -82,7 +84,7 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
             f"{last.get('sharing')}. All models stay loaded in every scheme"
             + (
                 "; what else they share with each other cannot be seen from here."
-                if "behind" in str(last.get("sharing"))
+                if behind_urls
                 else ". Sequentially they work in turn: the base model alone has the cores of the pair."
             ),
         ),
