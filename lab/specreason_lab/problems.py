@@ -152,8 +152,10 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 HARD = ("times", "mixed")  # their first number is one of FACTORS
 DRILLED = (*HARD, *HARD, *OPERATIONS)  # operations of loose steps
+SIMPLE_SUMS = (*OPERATIONS, *HARD, *("add", "subtract") * 4)
+SUMS = (*OPERATIONS, *HARD, *HARD, *("add", "subtract") * 2)
 STORY = "story"  # any operation, told in words
-ALL_DRILLED = (*OPERATIONS, *HARD, *HARD, *("add", "subtract") * 2, *(STORY,) * 15)
+ALL_DRILLED = (*SUMS, *(STORY,) * 15)
 FACTORS = (2, 40)
 _WEIGHTS = [operation.weight for operation in OPERATIONS.values()]
 _STATED = re.compile(r"gives (\d+)(?!\S)")

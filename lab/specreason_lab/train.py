@@ -37,6 +37,7 @@ class Plan:
     and up to `settled` nearly all rows are chains. From there on `drill` is the share of rows that are loose
     steps, in which calculations are learned; it falls to `last_drill` at `drilled`. `mix`: how often the
     families come; `operations`: those of loose steps.
+    `until`: tokens after which another plan goes on, if this one is not to come to its end.
     `verdict`: weight of the judge's loss; `alarm`: of that of noticing wrong tokens (`noticed`).
     """
 
@@ -60,6 +61,7 @@ class Plan:
     drilled: float = 1.0
     verdict: float = 1.0
     alarm: float = 0.0
+    until: int | None = None
 
 
 @dataclass(slots=True)
@@ -82,12 +84,11 @@ def train(
     samples: Candidates | None = None,
     *,
     start: Llama | None = None,
-    stop_at: float = 1.0,
     save_every: float = 120.0,
     measure_every: float = 300.0,
     measures: bool = True,
 ) -> Llama:
-    """Train up to the fraction `stop_at` of the plan's tokens, from the checkpoint in `folder` if any.
+    """Train up to the plan's end, from the checkpoint in `folder` if any; the model as it then is.
 
     `start`: a narrower model that already reasons, out of which this one grows.
     """
@@ -96,7 +97,9 @@ def train(
     checkpoint, log = folder / "checkpoint.pt", folder / "log.jsonl"
     state = restored(plan, checkpoint) if checkpoint.exists() else fresh(plan, start)
     saved = measured = time.monotonic()
-    while (done := state.tokens / plan.tokens) < stop_at:
+    end = plan.until or plan.tokens
+    while state.tokens < end:
+        done = state.tokens / plan.tokens
         if plan.shallow and done >= plan.deepen and len(state.model.blocks) < plan.shape.layers:
             save(state, folder / "shallow.pt")
             model = deepened(state.model, plan.shape.layers)
@@ -118,10 +121,10 @@ def train(
             state.seconds += time.monotonic() - began
         state.number += 1
         now = time.monotonic()
-        if now - saved > save_every or state.tokens >= plan.tokens * stop_at:
+        if now - saved > save_every or state.tokens >= end:
             saved = now
             save(state, checkpoint)
-            if measures and (now - measured > measure_every or state.tokens >= plan.tokens * stop_at):
+            if measures and (now - measured > measure_every or state.tokens >= end):
                 measured = now
                 told |= measurements(state.model, maker, judges=plan.judge is not None)
             with log.open("a") as lines:

@@ -159,7 +159,7 @@ def whole(tokenizer, tmp_path_factory):
 
 
 def test_training_goes_on_where_it_stopped(whole, tokenizer, tmp_path: Path):
-    train(PLAN, tmp_path, tokenizer, stop_at=0.4, measures=False)
+    train(replace(PLAN, until=4_800), tmp_path, tokenizer, measures=False)
     parts = train(PLAN, tmp_path, tokenizer, measures=False)
     assert len(parts.blocks) == 2
     for name, value in whole.state_dict().items():
