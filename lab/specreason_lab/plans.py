@@ -61,8 +61,8 @@ BASE = Plan(
     drilled=0.7,
     alarm=1.0,
 )
-# Each plan goes on where the one before it ends. The seedling's four are how it came to be: in one go it takes one
-# label for another (LOG.md), and a rate that falls and rises again has freed what sat wrong in each piece.
+# Each plan goes on where the one before it ends. The seedling's four, the first cut short, are how it came to
+# be: in one go it takes one label for another (LOG.md).
 PLANS: dict[str, tuple[Plan, ...]] = {
     "small": (SMALL,),
     "seedling": (
