@@ -24,6 +24,7 @@ from specreason.models.catalogue import POCKET_PAIR
 from specreason.models.pair_settings import resolve
 
 SEED = 2
+SALVAGE = "specreason, salvage"  # at the pair's own threshold
 
 
 def main() -> None:
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--split", choices=["test", "hard"], default="test")
     parser.add_argument("--pair", default=POCKET_PAIR, help="one that was trained on the lab's problems")
     parser.add_argument("--thresholds", default="", help="for example 1,3,5,7,9; the pair's own if empty")
+    parser.add_argument("--salvage", action="store_true", help="salvage rejected drafts at each of them too")
     parser.add_argument("--temperature", type=float, default=0.6)
     arguments = parser.parse_args()
     print(f"machine: {processor()}, Python {platform.python_version()}", flush=True)
@@ -47,9 +49,12 @@ async def run(arguments: argparse.Namespace) -> tuple[list[Solved], float]:
     schemes = {
         name: ReasoningSettings.model_validate({"scheme": name}) for name in ("base", "small", "specreason")
     }
-    for text in filter(None, arguments.thresholds.split(",")):
-        if float(text) != own:
-            schemes[f"specreason >= {float(text):g}"] = ReasoningSettings(threshold=float(text))
+    schemes[SALVAGE] = ReasoningSettings(salvage=True)
+    for value in map(float, filter(None, arguments.thresholds.split(","))):
+        if value != own:
+            schemes[f"specreason >= {value:g}"] = ReasoningSettings(threshold=value)
+            if arguments.salvage:
+                schemes[f"{SALVAGE} >= {value:g}"] = ReasoningSettings(threshold=value, salvage=True)
     rows: list[Solved] = []
     sample = islice(problems(SEED, split), arguments.problems)
     async with aclosing(side_by_side(sample, schemes, settings, arguments.temperature)) as runs:
@@ -69,7 +74,7 @@ def report(rows: list[Solved], threshold: float) -> None:
     for label, mine in by.items():
         low, high = figures.paired_interval(base, mine)
         accepted = figures.acceptance(mine) if label.startswith("spec") else None
-        name = f"specreason >= {threshold:g} (default)" if label == "specreason" else label
+        name = f"{label} >= {threshold:g} (default)" if label in {"specreason", SALVAGE} else label
         print(
             f"| {name} | {figures.accuracy(mine):.1%} | {low:+.1%} to {high:+.1%} | "
             f"{statistics.median(row.seconds for row in mine):.3f} | {figures.speedup(base, mine):.2f} | "
@@ -95,8 +100,10 @@ def report(rows: list[Solved], threshold: float) -> None:
         "RESULT",
         json.dumps(
             {
-                "accuracy": {n: round(figures.accuracy(by[n]), 4) for n in ("base", "small", "specreason")},
-                "speedup": {n: round(figures.speedup(base, by[n]), 3) for n in ("small", "specreason")},
+                "accuracy": {n: round(figures.accuracy(by[n]), 4) for n in by if ">" not in n},
+                "speedup": {
+                    n: round(figures.speedup(base, by[n]), 3) for n in by if ">" not in n and n != "base"
+                },
                 "acceptance_rate": round(figures.acceptance(ours) or 0, 4),
                 "judge_auc": None if auc is None else round(auc, 4),
                 "decode_ratio_base_to_small": round(regime.decode_ratio, 2),

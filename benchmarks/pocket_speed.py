@@ -45,8 +45,10 @@ SPECULATING: dict[str, dict[str, Any]] = AHEAD | {
     "hedge": {"hedge": True},
     "3 drafts": {"drafts_per_step": 3},
     "3 drafts, lookahead 4": {"drafts_per_step": 3, "lookahead": 4},
+    "salvage": {"salvage": True},
     "auto": AUTO,
     "specreason+decode": {"scheme": "specreason+decode"},
+    "specreason+decode, salvage": {"scheme": "specreason+decode", "salvage": True},
 }
 ALONE: dict[str, dict[str, Any]] = {name: {"scheme": name} for name in ("base", "small", "base+decode")}
 # Further drafts and a hedge can bring nothing where every draft stands: `always` is the best of these.

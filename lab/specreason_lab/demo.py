@@ -22,7 +22,7 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "base": {"scheme": "base"},
     "small": {"scheme": "small"},
     "specreason": {},
-    "specreason, lookahead 1": {"lookahead": 1},
+    "specreason, salvage": {"salvage": True},
 }
 
 

@@ -88,7 +88,9 @@ class StepDisplay:
             head, style = f"drafted, accepted{score}", "green"
         elif self._rejected:
             score = f", score {self._score:.3g} < {self._threshold:g}" if self._score is not None else ""
-            head, style = f"rewritten by the base model (draft rejected: {self._rejected}{score})", "yellow"
+            whole = f"; its first {event.salvaged} tokens stay" if event.salvaged else ""
+            head = f"rewritten by the base model (draft rejected: {self._rejected}{score}{whole})"
+            style = "yellow"
         else:
             head, style = f"written by the base model{self._undrafted}", "cyan"
         self._console.print(Text(f"\n[{event.index + 1}] {head}", style=style))

@@ -179,6 +179,13 @@ class ReasoningSettings(_Section):
         bool,
         _knob("The base model begins its own step while a draft is written and judged; one is cancelled."),
     ] = False
+    salvage: Annotated[
+        bool,
+        _knob(
+            "Of a rejected draft the lines and sentences before its mistake stay, if the base model scores "
+            "them high enough, and it rewrites only the rest (paper: all of it); not with a hedge."
+        ),
+    ] = False
     token_budget: Annotated[
         int,
         _knob(

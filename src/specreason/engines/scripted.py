@@ -11,7 +11,8 @@ story under any schedule:
     )
 
 - `steps`: what it writes after n steps of the chain are there is `steps[n:]`, run together, then it stops.
-  Write `</think>` into the last step to end thinking.
+  Where the next of them is begun already it writes the rest. Write `</think>` into the last step to end
+  thinking.
 - `answer`: what it writes once thinking is closed; the rest of it where some stands there already.
 - `scores`: text to reply; the text that stands last in the prompt decides, else the reply is "9". A reply
   is the next token, or a mapping of token texts to probabilities.
@@ -176,7 +177,8 @@ class ScriptedEngine:
             return self.answer.removeprefix(begun)
         number = int(session.rpartition("/")[2]) if "/" in session else 0
         steps = self.variants[number - 1] if 0 < number <= len(self.variants) else self.steps
-        return "".join(steps[self._steps_in(prompt) :])
+        begun = chain.removeprefix("<think>\n").rpartition("\n\n")[2]
+        return "".join(steps[self._steps_in(prompt) :]).removeprefix(begun)
 
     def _steps_in(self, prompt: str) -> int:
         return prompt.rsplit(_OPENED, 1)[-1].count("\n\n")

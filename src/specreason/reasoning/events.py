@@ -91,7 +91,10 @@ class StepRejected:
 
 @dataclass(frozen=True, slots=True)
 class StepRewritten:
-    """The base model wrote a step in place of a rejected draft."""
+    """The base model wrote a step in place of a rejected draft.
+
+    `salvaged`: the beginning of the draft that stays; then `text`, `tokens` and `seconds` are of the rest.
+    """
 
     at: float
     index: int
@@ -99,6 +102,7 @@ class StepRewritten:
     tokens: int
     seconds: float
     end: End
+    salvaged: str = ""
     event: Literal["step_rewritten"] = "step_rewritten"
 
 
@@ -107,7 +111,8 @@ class StepAccepted:
     """A step is kept: the one event of every step of the chain. `seconds`: what its author needed.
 
     `sample`: which of the drafts it was. `outdone`: tokens of the other drafts of the step. `stood`: how many
-    of its drafts stand, this one included.
+    of its drafts stand, this one included. `salvaged`: how many of `tokens`, at the beginning, are those of a
+    rejected draft; the base model wrote the rest.
     """
 
     at: float
@@ -120,6 +125,7 @@ class StepAccepted:
     sample: int = 0
     outdone: int = 0
     stood: int = 0
+    salvaged: int = 0
     event: Literal["step_accepted"] = "step_accepted"
 
 

@@ -30,7 +30,8 @@ from specreason.reasoning.lookahead import lookahead
 from specreason.reasoning.plan import Plan
 from specreason.reasoning.policies.contract import Reject
 from specreason.reasoning.run import Run
-from specreason.reasoning.schedule import Checked, Drafted, DrafterFailed, Schedule, sequential
+from specreason.reasoning.salvage import completed, salvaged
+from specreason.reasoning.schedule import Checked, Draft, Drafted, DrafterFailed, Schedule, sequential
 from specreason.reasoning.speculation import Speculating, author
 from specreason.reasoning.steps import Step
 from specreason.reasoning.terms import AnswerCut, Patience
@@ -168,29 +169,44 @@ class Loop:
             for event in self._kept(draft.step, "small", drafted.seconds, draft.after):
                 yield replace(event, sample=chosen, outdone=outdone, stood=checked.stood)
             return
-        thinking.discarded += drafted.tokens
+        begun = await self._salvaged(drafted.drafts[drafted.favourite].step)
+        wasted = drafted.tokens - (begun.step.tokens if begun else 0)
+        thinking.discarded += wasted
         verdict = checked.verified[drafted.favourite].verdict
         assert isinstance(verdict, Reject)
-        yield StepRejected(self._clock(), index, verdict.reason, drafted.tokens)
+        yield StepRejected(self._clock(), index, verdict.reason, wasted)
         if thinking.left(thinking.chain) <= 0:  # only if discarded drafts count
             thinking.ended = thinking.out_of
             return
-        async for event in self._base_step("rewrite"):
+        async for event in self._base_step("rewrite", begun):
             yield event
 
-    async def _base_step(self, phase: Phase) -> AsyncGenerator[Event, None]:
+    async def _salvaged(self, draft: Step) -> Draft | None:
+        """What stays of a rejected draft; nothing where the base model has begun its own step beside it."""
+        thinking = self._thinking
+        if not self._run.settings.salvage or (self._plan is not None and self._plan.hedge):
+            return None
+        begun, asked = await salvaged(thinking, thinking.chain, draft)
+        scores = [s for known in asked for s in known.values.values() if isinstance(s, Score)]
+        self._calls += [told_score(self._clock(), thinking.chain.length, 0, score)[0] for score in scores]
+        return begun
+
+    async def _base_step(self, phase: Phase, begun: Draft | None = None) -> AsyncGenerator[Event, None]:
+        """The base model's next step; after a draft's beginning only the rest of it."""
         thinking = self._thinking
         assert thinking.base is not None
         await thinking.hold_drafters()
-        index, left = thinking.chain.length, thinking.left(thinking.chain)
-        step, seconds = await thinking.base.next_step(thinking.chain, phase, left)
+        index, before = thinking.chain.length, begun.after if begun else thinking.chain
+        step, seconds = await thinking.base.next_step(before, phase, thinking.left(before))
         for event in self._told_calls():
             yield event
+        stays = begun.step if begun else Step("", (), 0, (), "boundary")
         if phase == "rewrite":
-            yield StepRewritten(self._clock(), index, step.text, step.tokens, seconds, step.end)
+            yield StepRewritten(self._clock(), index, step.text, step.tokens, seconds, step.end, stays.text)
+        step = completed(begun, step) if begun else step
         after = await thinking.extended(thinking.chain, step, "base")
         for event in self._kept(step, "base", seconds, after):
-            yield event
+            yield replace(event, salvaged=stays.tokens)
 
     def _kept(self, step: Step, author: Role, seconds: float, after: Chain) -> list[StepAccepted]:
         """Make the step part of the chain, and see whether thinking ends with it."""

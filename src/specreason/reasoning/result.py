@@ -184,7 +184,9 @@ class Tally:
         score = max((s for s in self._scores.values() if s is not None), default=None)
         told = (event.index, event.author, event.text, event.tokens, event.seconds)
         self._steps.append(KeptStep(*told, score, rewritten, self.plan))
-        self._count(event.author, kept=event.tokens)
+        self._count(event.author, kept=event.tokens - event.salvaged)
+        if event.salvaged:
+            self._count("small", kept=event.salvaged)
         if event.outdone:
             self._count("small", discarded=event.outdone)
         self._on_table, self._scores = "nothing", {}

@@ -64,16 +64,23 @@ class Speculating:
 
     async def verify(self, chain: Chain, drafted: Drafted, before_measuring: Hold) -> tuple[Verified, ...]:
         """See `Speculation.verify`. A draft that goes round in a circle is rejected unasked."""
-        return await _all(self._verified(chain, draft, before_measuring) for draft in drafted.drafts)
+        return await _all(
+            verdict_on(self._thinking, chain, draft, before_measuring) for draft in drafted.drafts
+        )
 
-    async def _verified(self, chain: Chain, draft: Draft, before_measuring: Hold) -> Verified:
-        policy, known = self._thinking.policy, Known()
-        if chain.repeats(draft.step) and "base" in policy.roles:
-            return Verified(Reject("repetition"), known)
-        while isinstance(verdict := policy.verdict(draft.step, known), More):
+
+async def verdict_on(
+    thinking: Thinking, chain: Chain, draft: Draft, before_measuring: Hold | None = None
+) -> Verified:
+    """The policy's verdict; `before_measuring` is awaited before any model is asked anything."""
+    policy, known = thinking.policy, Known()
+    if chain.repeats(draft.step) and "base" in policy.roles:
+        return Verified(Reject("repetition"), known)
+    while isinstance(verdict := policy.verdict(draft.step, known), More):
+        if before_measuring is not None:
             await before_measuring()
-            known = await measured(self._thinking, known, verdict.signal, chain, draft)
-        return Verified(verdict, known)
+        known = await measured(thinking, known, verdict.signal, chain, draft)
+    return Verified(verdict, known)
 
 
 async def author(thinking: Thinking, chain: Chain) -> Role:

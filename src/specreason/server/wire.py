@@ -132,6 +132,9 @@ class Knobs(Strict):
     hedge: Annotated[
         bool | None, Field(description="The base model begins its own step while a draft is judged.")
     ] = None
+    salvage: Annotated[
+        bool | None, Field(description="The beginning of a rejected draft stays, up to its mistake.")
+    ] = None
     include_steps: Annotated[
         bool, Field(description="Tell each step: text, author, score, verdict, timings.")
     ] = False

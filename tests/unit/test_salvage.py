@@ -1,0 +1,164 @@
+"""What stays of a rejected draft."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specreason.config import ReasoningSettings, Settings
+from specreason.engines.protocol import Segment
+from specreason.engines.scripted import ScriptedEngine, words
+from specreason.errors import EngineError
+from specreason.reasoning.chain import Role
+from specreason.reasoning.events import CallEnded, Event, StepAccepted, StepRejected, StepRewritten
+from specreason.reasoning.result import Result, fold
+from specreason.reasoning.salvage import inner_ends
+from specreason.session import SpecReason
+
+T = TypeVar("T")
+
+DRAFT = "One is odd. Two is even. Three is even. So we go on.\n\n"
+RIGHT = "One is odd. Two is even. Three is odd. So we go on.\n\n"
+END = "That is all.\n</think>"
+
+
+class Told(list[Event]):
+    """What a run told."""
+
+    def of(self, kind: type[T]) -> list[T]:
+        return [event for event in self if isinstance(event, kind)]
+
+    @property
+    def result(self) -> Result:
+        return fold(self)
+
+
+def small(*steps: str, **script: Any) -> ScriptedEngine:
+    return ScriptedEngine("small", steps=steps, **script)
+
+
+def base(*steps: str, **script: Any) -> ScriptedEngine:
+    return ScriptedEngine("base", steps=steps, answer="It is \\boxed{8}.", **script)
+
+
+async def run(drafter: ScriptedEngine, judge: ScriptedEngine, **settings: Any) -> Told:
+    engines: Mapping[Role, ScriptedEngine] = {"base": judge, "small": drafter}
+    async with SpecReason(Settings(), engines=engines) as session:
+        reasoning = ReasoningSettings.model_validate({"salvage": True} | settings)
+        return Told([event async for event in session.stream("What?", reasoning=reasoning)])
+
+
+async def story(judge: ScriptedEngine | None = None, **settings: Any) -> Told:
+    judge = judge or base(RIGHT, END, scores={"Three is even": "0"})
+    return await run(small(DRAFT, END), judge, **settings)
+
+
+def authors(told: Told) -> list[Role]:
+    return [step.author for step in told.result.steps]
+
+
+def scores(judge: ScriptedEngine) -> int:
+    return sum(call.kind == "score" for call in judge.calls)
+
+
+async def test_what_stands_before_the_mistake_stays() -> None:
+    told = await story()
+    (rewritten,) = told.of(StepRewritten)
+    assert rewritten.salvaged == "One is odd. Two is even."
+    assert rewritten.text == " Three is odd. So we go on.\n\n"
+    assert told.result.thinking.startswith(RIGHT)
+    assert authors(told) == ["base", "small"]
+    step, _ = told.of(StepAccepted)
+    assert (step.salvaged, step.tokens) == (6, len(words(RIGHT)))
+    assert told.of(StepRejected)[0].tokens == len(words(DRAFT)) - 6
+
+
+async def test_it_is_the_same_chain_as_without_in_fewer_tokens_of_the_base_model() -> None:
+    told, whole = await story(), await story(salvage=False)
+    assert told.result.thinking == whole.result.thinking
+    assert told.result.tokens["base"].generated == whole.result.tokens["base"].generated - 6 + 2  # two scores
+
+
+async def test_tokens_add_up() -> None:
+    told = await story()
+    scored = len([call for call in told.of(CallEnded) if call.phase == "score"])  # a token each
+    for role, written in told.result.tokens.items():
+        assert written.generated == written.kept + written.discarded + scored * (role == "base")
+
+
+async def test_where_nothing_stands_the_whole_step_is_rewritten() -> None:
+    told = await story(base(RIGHT, END, scores={"One": "0", "all": "9"}))
+    (rewritten,) = told.of(StepRewritten)
+    assert (rewritten.salvaged, rewritten.text) == ("", RIGHT)
+    assert told.of(StepAccepted)[0].salvaged == 0
+
+
+async def test_a_draft_of_one_sentence_is_not_asked_about_again() -> None:
+    judge = base("Good.\n\n", END, scores={"Bad": "0"})
+    await run(small("Bad.\n\n", END), judge)
+    assert scores(judge) == 2  # one a draft
+
+
+@given(parts=st.integers(1, 40), mistake=st.integers(0, 39))
+async def test_halving_finds_the_mistake(parts: int, mistake: int) -> None:
+    wrong = [f"s{n}{' oops' if n >= mistake else ''}." for n in range(parts)]
+    right = [f"s{n}." for n in range(parts)]
+    judge = base(" ".join(right) + "\n\n", END, scores={"oops": "0"})
+    told = await run(small(" ".join(wrong) + "\n\n", END), judge)
+    assert told.result.steps[0].text == " ".join(right) + "\n\n"
+    asked = scores(judge)
+    assert asked <= 2 + parts.bit_length()
+    if mistake < parts:
+        assert told.of(StepRewritten)[0].salvaged == " ".join(right[:mistake])
+
+
+@given(st.text(alphabet="ab .\n!", max_size=30))
+def test_a_beginning_has_content_and_is_not_all(text: str) -> None:
+    for end in inner_ends(text):
+        assert text[:end].strip()
+        assert text[end:].strip()
+
+
+async def test_models_with_other_tokens_and_without_any_tell_the_same_story() -> None:
+    wrong = {"Three is even": "0"}
+    same = (await story()).result
+    other = (await story(base(RIGHT, END, scores=wrong, vocabulary="other"))).result
+    assert (other.thinking, other.tokens) == (same.thinking, same.tokens)
+    bare = await run(small(DRAFT, END, token_ids=False), base(RIGHT, END, scores=wrong, token_ids=False))
+    assert bare.result.thinking == same.thinking
+
+
+@pytest.mark.parametrize("lookahead", [1, 4])
+async def test_running_ahead_changes_nothing(lookahead: int) -> None:
+    ahead = await story(lookahead=lookahead)
+    assert [s.text for s in ahead.result.steps] == [s.text for s in (await story()).result.steps]
+    assert ahead.of(StepRewritten)[0].salvaged
+
+
+async def test_a_step_that_the_base_model_has_begun_is_taken_whole() -> None:
+    assert (await story(hedge=True)).of(StepRewritten)[0].text == RIGHT
+
+
+async def test_room_for_what_is_missing_is_kept() -> None:
+    told = await story(token_budget=8)
+    assert told.result.ended == "budget"
+    assert told.result.thinking == "One is odd. Two is even. Three is"
+
+
+class Silent(ScriptedEngine):
+    """Cannot tell the tokens of a text that it did not write."""
+
+    async def tokenize(self, text: str, *, control: bool = False) -> Segment:
+        if text.startswith("One"):
+            raise EngineError("cannot read", engine=self.name)
+        return await super().tokenize(text, control=control)
+
+
+async def test_a_small_model_that_cannot_tell_tokens_salvages_nothing() -> None:
+    judge = base(RIGHT, END, scores={"Three is even": "0"})
+    drafter = Silent("small", steps=(DRAFT, END), answer="")
+    told = await run(drafter, judge)
+    assert told.of(StepRewritten)[0].text == RIGHT
+    assert authors(told) == ["base", "small"]
