@@ -50,7 +50,7 @@ async def run(arguments: argparse.Namespace) -> tuple[list[Solved], float]:
         name: ReasoningSettings.model_validate({"scheme": name}) for name in ("base", "small", "specreason")
     }
     schemes[SALVAGE] = ReasoningSettings(salvage=True)
-    for value in map(float, filter(None, arguments.thresholds.split(","))):
+    for value in [float(text) for text in arguments.thresholds.split(",") if text]:
         if value != own:
             schemes[f"specreason >= {value:g}"] = ReasoningSettings(threshold=value)
             if arguments.salvage:
