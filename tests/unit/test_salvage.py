@@ -162,3 +162,32 @@ async def test_a_small_model_that_cannot_tell_tokens_salvages_nothing() -> None:
     told = await run(drafter, judge)
     assert told.of(StepRewritten)[0].text == RIGHT
     assert authors(told) == ["base", "small"]
+
+
+async def test_a_step_keeps_its_longest_length() -> None:
+    told = await story(max_step_tokens=12)
+    assert told.of(StepRewritten)[0].text == " Three is odd. So we go"
+    assert told.of(StepAccepted)[0].tokens == 12
+
+
+async def test_nothing_stays_of_a_circle() -> None:
+    judge = base("One. Two.\n\n", "Else.\n\n", END)
+    told = await run(small("One. Two.\n\n", "One. Two.\n\n", END), judge)
+    assert told.of(StepRejected)[0].reason == "repetition"
+    assert told.of(StepRewritten)[0].text == "Else.\n\n"
+
+
+async def test_a_beginning_that_states_the_answer_does_not_stay() -> None:
+    judge = base("So \\boxed{9}. No, \\boxed{8}.\n\n", scores={"Yes": "0"})
+    told = await run(small("So \\boxed{9}. Yes, 7.\n\n"), judge)
+    assert told.of(StepRewritten)[0].salvaged == ""
+
+
+def test_the_number_of_a_list_s_line_ends_nothing() -> None:
+    text = "1. Two and two is 4.\n2. Twice 4 is 9.\n\n"
+    assert [text[:end] for end in inner_ends(text)] == ["1. Two and two is 4.\n"]
+
+
+async def test_the_result_says_how_much_was_salvaged() -> None:
+    step, _ = (await story()).result.steps
+    assert (step.salvaged, step.rewritten, step.author) == (6, True, "base")

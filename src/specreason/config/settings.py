@@ -183,7 +183,8 @@ class ReasoningSettings(_Section):
         bool,
         _knob(
             "Of a rejected draft the lines and sentences before its mistake stay, if the base model scores "
-            "them high enough, and it rewrites only the rest (paper: all of it); not with a hedge."
+            "them high enough, and it rewrites only the rest (paper: all of it). Where the base model "
+            "hedges, the step that it has begun is taken whole."
         ),
     ] = False
     token_budget: Annotated[

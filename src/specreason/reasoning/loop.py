@@ -169,11 +169,11 @@ class Loop:
             for event in self._kept(draft.step, "small", drafted.seconds, draft.after):
                 yield replace(event, sample=chosen, outdone=outdone, stood=checked.stood)
             return
-        begun = await self._salvaged(drafted.drafts[drafted.favourite].step)
-        wasted = drafted.tokens - (begun.step.tokens if begun else 0)
-        thinking.discarded += wasted
         verdict = checked.verified[drafted.favourite].verdict
         assert isinstance(verdict, Reject)
+        begun = await self._salvaged(drafted.drafts[drafted.favourite].step, verdict)
+        wasted = drafted.tokens - (begun.step.tokens if begun else 0)
+        thinking.discarded += wasted
         yield StepRejected(self._clock(), index, verdict.reason, wasted)
         if thinking.left(thinking.chain) <= 0:  # only if discarded drafts count
             thinking.ended = thinking.out_of
@@ -181,10 +181,11 @@ class Loop:
         async for event in self._base_step("rewrite", begun):
             yield event
 
-    async def _salvaged(self, draft: Step) -> Draft | None:
-        """What stays of a rejected draft; nothing where the base model has begun its own step beside it."""
+    async def _salvaged(self, draft: Step, verdict: Reject) -> Draft | None:
+        """What stays of a rejected draft: nothing of a circle, or where the base model has begun a step."""
         thinking = self._thinking
-        if not self._run.settings.salvage or (self._plan is not None and self._plan.hedge):
+        hedged = self._plan is not None and self._plan.hedge
+        if not self._run.settings.salvage or hedged or verdict.reason == "repetition":
             return None
         begun, asked = await salvaged(thinking, thinking.chain, draft)
         scores = [s for known in asked for s in known.values.values() if isinstance(s, Score)]
@@ -197,10 +198,13 @@ class Loop:
         assert thinking.base is not None
         await thinking.hold_drafters()
         index, before = thinking.chain.length, begun.after if begun else thinking.chain
-        step, seconds = await thinking.base.next_step(before, phase, thinking.left(before))
+        stays = begun.step if begun else Step("", (), 0, (), "boundary")
+        left = thinking.left(before)
+        if begun:  # the whole step has no more tokens than any other
+            left = min(left, max(1, self._run.settings.max_step_tokens - stays.tokens))
+        step, seconds = await thinking.base.next_step(before, phase, left)
         for event in self._told_calls():
             yield event
-        stays = begun.step if begun else Step("", (), 0, (), "boundary")
         if phase == "rewrite":
             yield StepRewritten(self._clock(), index, step.text, step.tokens, seconds, step.end, stays.text)
         step = completed(begun, step) if begun else step

@@ -29,7 +29,8 @@ RESULT_VERSION = 1
 class KeptStep:
     """A step of the chain. `score` is that of the (best) draft, also where the base model rewrote it.
 
-    `plan`: why it was drafted or not, where that is chosen step by step (`speculate = "auto"`).
+    `plan`: why it was drafted or not, where that is chosen step by step (`speculate = "auto"`). `salvaged`:
+    how many of `tokens`, at the beginning, are a rejected draft's; they count as kept by the small model.
     """
 
     index: int
@@ -40,6 +41,7 @@ class KeptStep:
     score: float | None
     rewritten: bool
     plan: str | None = None
+    salvaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class Tally:
         rewritten = self._on_table == "rejected"
         score = max((s for s in self._scores.values() if s is not None), default=None)
         told = (event.index, event.author, event.text, event.tokens, event.seconds)
-        self._steps.append(KeptStep(*told, score, rewritten, self.plan))
+        self._steps.append(KeptStep(*told, score, rewritten, self.plan, event.salvaged))
         self._count(event.author, kept=event.tokens - event.salvaged)
         if event.salvaged:
             self._count("small", kept=event.salvaged)

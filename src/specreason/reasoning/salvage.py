@@ -8,6 +8,7 @@ a cached prefix; to write it again takes every one of its tokens.
 import re
 
 from specreason.errors import EngineError
+from specreason.reasoning.answers import boxed_answer
 from specreason.reasoning.chain import Chain
 from specreason.reasoning.policies.contract import Accept, Known
 from specreason.reasoning.schedule import Draft, DrafterFailed
@@ -17,20 +18,22 @@ from specreason.reasoning.thinking import Thinking
 
 # A line's end belongs to what is before it, the blank after a sentence to what follows, as tokens mostly do.
 _PART = re.compile(r"\n+|(?<=[.!?:;])(?=[^\S\n])")
+_MARKER = re.compile(r"(?:^|\n)[^\S\n]*(?:\d{1,3}|[A-Za-z])[.:;]$")  # "2." begins a list's next line and ends nothing
 
 
 def inner_ends(text: str) -> list[int]:
     """Where the sentences and lines of a step end, but for the last one: characters from its start."""
     begins, ends = len(text) - len(text.lstrip()), len(text.rstrip())
-    return [found.end() for found in _PART.finditer(text) if begins < found.end() < ends]
+    found = [match.end() for match in _PART.finditer(text)]
+    return [end for end in found if begins < end < ends and not _MARKER.search(text[:end])]
 
 
 async def salvaged(thinking: Thinking, chain: Chain, step: Step) -> tuple[Draft | None, list[Known]]:
     """The longest beginning of the rejected `step` that stands after `chain`, and what was measured for it.
 
     Found by halving, as if all before a mistake stood and nothing after it did: with n parts at most
-    log2(n) + 1 verdicts. None if there is no such beginning, or no room for more after it. Raises EngineError
-    if the base model cannot be asked.
+    log2(n) + 1 verdicts. None if there is no such beginning, or no room for more after it. One that states
+    the answer never stays: it would end thinking. Raises EngineError if the base model cannot be asked.
     """
     ends, asked = inner_ends(step.text), list[Known]()
     best: Draft | None = None
@@ -43,7 +46,8 @@ async def salvaged(thinking: Thinking, chain: Chain, step: Step) -> tuple[Draft 
             break  # it will be seen again when it is to draft
         verified = await verdict_on(thinking, chain, draft)
         asked.append(verified.known)
-        if isinstance(verified.verdict, Accept) and thinking.left(draft.after) > 0:
+        room = thinking.left(draft.after) > 0 and not boxed_answer(begun.text)
+        if isinstance(verified.verdict, Accept) and room:
             best, ends = draft, ends[middle + 1 :]
         else:
             ends = ends[:middle]
