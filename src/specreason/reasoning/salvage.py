@@ -18,7 +18,8 @@ from specreason.reasoning.thinking import Thinking
 
 # A line's end belongs to what is before it, the blank after a sentence to what follows, as tokens mostly do.
 _PART = re.compile(r"\n+|(?<=[.!?:;])(?=[^\S\n])")
-_MARKER = re.compile(r"(?:^|\n)[^\S\n]*(?:\d{1,3}|[A-Za-z])[.:;]$")  # "2." begins a list's next line and ends nothing
+# "2." begins a list's next line and ends nothing.
+_MARKER = re.compile(r"(?:^|\n)[^\S\n]*(?:\d{1,3}|[A-Za-z])[.:;]$")
 
 
 def inner_ends(text: str) -> list[int]:
