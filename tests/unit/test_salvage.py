@@ -191,3 +191,13 @@ def test_the_number_of_a_list_s_line_ends_nothing() -> None:
 async def test_the_result_says_how_much_was_salvaged() -> None:
     step, _ = (await story()).result.steps
     assert (step.salvaged, step.rewritten, step.author) == (6, True, "base")
+
+
+@given(budget=st.integers(8, 40), counts=st.sampled_from(["kept", "generated"]))
+async def test_no_budget_is_too_tight(budget: int, counts: str) -> None:
+    told = await story(token_budget=budget, budget_counts=counts)
+    assert all(event.tokens for event in told.of(StepRewritten))  # nobody is asked for no tokens
+    kept = sum(event.tokens for event in told.of(StepAccepted))
+    discarded = sum(event.tokens for event in told.of(StepRejected))
+    assert kept + discarded * (counts == "generated") <= budget
+    assert told.result.answer == "8"

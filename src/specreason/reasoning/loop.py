@@ -174,6 +174,9 @@ class Loop:
         begun = await self._salvaged(drafted.drafts[drafted.favourite].step, verdict)
         wasted = drafted.tokens - (begun.step.tokens if begun else 0)
         thinking.discarded += wasted
+        if begun and thinking.left(begun.after) <= 0:  # only if discarded drafts count
+            thinking.discarded += drafted.tokens - wasted
+            begun, wasted = None, drafted.tokens
         yield StepRejected(self._clock(), index, verdict.reason, wasted)
         if thinking.left(thinking.chain) <= 0:  # only if discarded drafts count
             thinking.ended = thinking.out_of
