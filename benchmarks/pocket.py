@@ -33,7 +33,6 @@ def main() -> None:
     parser.add_argument("--split", choices=["test", "hard"], default="test")
     parser.add_argument("--pair", default=POCKET_PAIR, help="one that was trained on the lab's problems")
     parser.add_argument("--thresholds", default="", help="for example 1,3,5,7,9; the pair's own if empty")
-    parser.add_argument("--salvage", action="store_true", help="salvage rejected drafts at each of them too")
     parser.add_argument("--temperature", type=float, default=0.6)
     arguments = parser.parse_args()
     print(f"machine: {processor()}, Python {platform.python_version()}", flush=True)
@@ -53,8 +52,6 @@ async def run(arguments: argparse.Namespace) -> tuple[list[Solved], float]:
     for value in [float(text) for text in arguments.thresholds.split(",") if text]:
         if value != own:
             schemes[f"specreason >= {value:g}"] = ReasoningSettings(threshold=value)
-            if arguments.salvage:
-                schemes[f"{SALVAGE} >= {value:g}"] = ReasoningSettings(threshold=value, salvage=True)
     rows: list[Solved] = []
     sample = islice(problems(SEED, split), arguments.problems)
     async with aclosing(side_by_side(sample, schemes, settings, arguments.temperature)) as runs:

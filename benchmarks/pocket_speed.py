@@ -46,6 +46,7 @@ SPECULATING: dict[str, dict[str, Any]] = AHEAD | {
     "3 drafts": {"drafts_per_step": 3},
     "3 drafts, lookahead 4": {"drafts_per_step": 3, "lookahead": 4},
     "salvage": {"salvage": True},
+    "steps of a line": {"step_delimiter": "\n"},
     "auto": AUTO,
     "specreason+decode": {"scheme": "specreason+decode"},
     "specreason+decode, salvage": {"scheme": "specreason+decode", "salvage": True},

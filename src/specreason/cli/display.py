@@ -88,8 +88,8 @@ class StepDisplay:
             head, style = f"drafted, accepted{score}", "green"
         elif self._rejected:
             score = f", score {self._score:.3g} < {self._threshold:g}" if self._score is not None else ""
-            whole = f"; its first {event.salvaged} tokens stay" if event.salvaged else ""
-            head = f"rewritten by the base model (draft rejected: {self._rejected}{score}{whole})"
+            stays = f"; its first {event.salvaged} tokens stay" if event.salvaged else ""
+            head = f"rewritten by the base model (draft rejected: {self._rejected}{score}{stays})"
             style = "yellow"
         else:
             head, style = f"written by the base model{self._undrafted}", "cyan"
