@@ -109,6 +109,9 @@ class MeteredEngine:
     async def apply_template(self, messages: Sequence[Message]) -> str:
         return await _Run(self, self.engine.apply_template(messages))
 
+    def end_session(self, session: str) -> None:
+        self.engine.end_session(session)
+
     async def aclose(self) -> None:
         await self.engine.aclose()
 

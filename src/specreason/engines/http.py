@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from specreason.engines.protocol import (
     Segment,
     Usage,
 )
+from specreason.engines.slots import Slots
 from specreason.engines.templates import Template, render
 from specreason.engines.transport import Transport
 from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineUnavailable
@@ -60,7 +61,7 @@ class HttpEngine:
         self._settings = settings
         self._endpoint = endpoint
         self._on_close = on_close
-        self._slots: OrderedDict[str, int] = OrderedDict()
+        self._slots = Slots(endpoint.slots if endpoint.dialect.session_field else 0)
         self._candidate_ids: dict[str, int | None] = {}
         self._fixed: dict[str, Segment] = {}
 
@@ -104,7 +105,7 @@ class HttpEngine:
         session: str = "",
     ) -> Generation:
         """See `Engine.generate`. Sends POST /v1/completions with `stream`."""
-        body = self._body(prompt, session) | {
+        body = self._body(prompt) | {
             "max_tokens": max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -117,13 +118,13 @@ class HttpEngine:
             body |= self._endpoint.dialect.speculating
         elif self._endpoint.capabilities.first_token_logprobs:
             body["logprobs"] = 1  # the draft's own log-probabilities are a signal that costs nothing
-        return Generation(lambda meter: self._pieces(body, prompt, meter))
+        return Generation(lambda meter: self._pieces(body, prompt, session, meter))
 
     async def next_token_logprobs(
         self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
     ) -> NextToken:
         """See `Engine.next_token_logprobs`. Streamed, so that cancelling it stops the server's work."""
-        body = self._body(prompt, session) | {
+        body = self._body(prompt) | {
             **self._endpoint.dialect.distribution,
             "max_tokens": 1,
             "temperature": 0,
@@ -139,7 +140,7 @@ class HttpEngine:
         merged: dict[str, float] = {}
 
         async def first(meter: Meter) -> AsyncGenerator[Piece, None]:
-            async for chunk in self._metered(body, prompt, meter):
+            async for chunk in self._metered(body, prompt, session, meter):
                 for choice in chunk.get("choices") or ():
                     for token, logprob in first_distribution(choice) if not merged else ():
                         text = names.get(token, token)
@@ -191,6 +192,10 @@ class HttpEngine:
         route = self._endpoint.dialect.running
         return None if route is None else int(await self._transport.ask(route))
 
+    def end_session(self, session: str) -> None:
+        """See `Engine.end_session`."""
+        self._slots.end(session)
+
     async def aclose(self) -> None:
         """Close the connections, and the model if it lives in this process."""
         await self._transport.aclose()
@@ -202,7 +207,7 @@ class HttpEngine:
         endpoint = replace(self._endpoint, capabilities=capabilities)
         return HttpEngine(self._transport, self._settings, endpoint, self._on_close)
 
-    def _body(self, prompt: Prompt, session: str) -> dict[str, Any]:
+    def _body(self, prompt: Prompt) -> dict[str, Any]:
         if prompt.tokens is not None and prompt.tokens >= self.context_length:
             raise ContextOverflow(
                 f"{prompt.tokens} tokens do not fit into {self.model}'s context of {self.context_length}",
@@ -217,18 +222,7 @@ class HttpEngine:
             **dialect.body,
             **self._settings.extra_body,
         }
-        if dialect.session_field and session and self._endpoint.slots:
-            body[dialect.session_field] = self._slot(session)
         return body
-
-    def _slot(self, session: str) -> int:
-        """The cache slot of a conversation: its own if it has one, else the one unused for longest."""
-        slot = self._slots.pop(session, None)
-        if slot is None:
-            full = len(self._slots) >= self._endpoint.slots
-            slot = self._slots.popitem(last=False)[1] if full else len(self._slots)
-        self._slots[session] = slot
-        return slot
 
     async def _candidate_id(self, text: str) -> int | None:
         if text not in self._candidate_ids:
@@ -237,12 +231,12 @@ class HttpEngine:
         return self._candidate_ids[text]
 
     async def _pieces(
-        self, body: Mapping[str, Any], prompt: Prompt, meter: Meter
+        self, body: Mapping[str, Any], prompt: Prompt, session: str, meter: Meter
     ) -> AsyncGenerator[Piece, None]:
         # Whoever has the last piece may close the call; the account, which follows it, must be in by then.
         last: list[Piece] = []
         try:
-            async for chunk in self._metered(body, prompt, meter):
+            async for chunk in self._metered(body, prompt, session, meter):
                 for choice in chunk.get("choices") or ():
                     # The last chunk of a stopped call may carry the end token's id, which is no part of the
                     # text.
@@ -261,12 +255,12 @@ class HttpEngine:
             yield told
 
     async def _metered(
-        self, body: Mapping[str, Any], prompt: Prompt, meter: Meter
+        self, body: Mapping[str, Any], prompt: Prompt, session: str, meter: Meter
     ) -> AsyncGenerator[Json, None]:
         """The chunks of a call; keeps `meter` up to date, so that a call cut short has its account too."""
         dialect = self._endpoint.dialect
         meter.usage = Usage(prompt_tokens=prompt.tokens)
-        chunks = self._transport.stream(body, dialect.headers)
+        chunks = self._chunks(body, prompt, session)
         try:
             async for chunk in chunks:
                 usage, seen = meter.usage, meter.usage.generated_tokens
@@ -294,6 +288,18 @@ class HttpEngine:
             await chunks.aclose()
         if meter.finish is None:
             raise EngineUnavailable("the stream broke off before its end", engine=self.name)
+
+
+    async def _chunks(
+        self, body: Mapping[str, Any], prompt: Prompt, session: str
+    ) -> AsyncGenerator[Json, None]:
+        """The chunks of a request, in the conversation's cache slot where the server has such."""
+        dialect = self._endpoint.dialect
+        with self._slots.held(session, prompt) as slot:
+            pinned = body if slot is None else {**body, dialect.session_field: slot}
+            async with aclosing(self._transport.stream(pinned, dialect.headers)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
 
 def fingerprint(ids: Sequence[int]) -> str:

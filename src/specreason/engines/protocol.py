@@ -231,6 +231,10 @@ class Engine(Protocol):
         """The conversation as the model's own template writes it, with the assistant's turn opened."""
         ...
 
+    def end_session(self, session: str) -> None:
+        """The conversation `session` is over: what its cache holds need not be kept for it any longer."""
+        ...
+
     async def aclose(self) -> None:
         """Release connections, and the model if it lives in this process."""
         ...

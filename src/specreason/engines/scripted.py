@@ -157,6 +157,9 @@ class ScriptedEngine:
         text = "".join(f"<|{message['role']}|>{message['content']}<|end|>" for message in messages)
         return text + _OPENED + ("<think>\n" if self.thinking else "")
 
+    def end_session(self, session: str) -> None:
+        """There is no cache to give up."""
+
     async def aclose(self) -> None:
         """Note that it was closed."""
         self.closed = True

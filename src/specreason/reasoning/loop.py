@@ -74,6 +74,8 @@ class Loop:
             raise
         finally:
             await self._thinking.hold_all()
+            for engine in (*self._run.engines.values(), *self._run.writers.values()):
+                engine.end_session(self._run.session)
 
     async def _resumed(self, part: Callable[[], AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
         """`part`; if the model that it depends on breaks off, anew after the last step, once it is back."""

@@ -1,0 +1,49 @@
+"""A llama.cpp server with a model of the pocket pair, as a process of its own that can be killed.
+
+    python -m benchmarks.llama_server --role base --port 9000 --slots 16
+
+It is the server that llama-server is, from the same wheel as the embedded engine; the flags that would set it
+up so are in docs/engines.md.
+"""
+
+import argparse
+import time
+from typing import Any
+
+import xllamacpp
+
+from specreason.models import cache
+
+CONTEXT = 1024  # tokens a slot; a problem of the pocket pair takes fewer than 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--role", choices=["base", "small"], required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--slots", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cache-ram", type=int, default=0, help="MiB of host-memory prompt cache")
+    arguments = parser.parse_args()
+    model = f"specreason-pocket-{arguments.role}"
+    params: Any = xllamacpp.CommonParams()
+    params.model.path = str(cache.require(model))
+    params.model_alias = {model}
+    params.hostnames = ["127.0.0.1"]
+    params.port = arguments.port
+    params.ui = False
+    params.cache_ram_mib = arguments.cache_ram
+    params.n_parallel = arguments.slots
+    params.n_ctx = CONTEXT * arguments.slots
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = arguments.threads
+    params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = True
+    params.verbosity = 0
+    params.warmup = False
+    server: Any = xllamacpp.Server(params)
+    print(server.listening_address, flush=True)
+    while True:
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    main()
