@@ -87,6 +87,9 @@ bench-auto: models ## what auto costs on the language pair, where speculation do
 bench-threads: $(READY) ## one thread or two for the pocket pair's base model, alone and beside another
 	@$(BIN)/python -m benchmarks.threads
 
+bench-concurrent-answers: $(READY) ## several problems at once on llama.cpp: each as if it were alone (N= problems)
+	@$(BIN)/python -m benchmarks.concurrent_answers --problems $(N)
+
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)
 

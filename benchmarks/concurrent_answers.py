@@ -2,10 +2,10 @@
 
     make bench-concurrent-answers
 
-The pocket pair, greedily, embedded and behind llama.cpp servers of their own, under each scheme: every problem
-alone first, then 2, 4 and 8 at once. Each reply (chain and answer) is compared with that of the same problem
-alone, and searched for lines of another problem. A model server that mixed up its caches would show here; so
-would a drafter, a judge or a rewrite that went on from another conversation.
+The pocket pair, greedily, embedded and behind llama.cpp servers of their own, under each scheme: every
+problem alone first, then 2, 4 and 8 at once. Each reply (chain and answer) is compared with that of the same
+problem alone, and searched for lines of another problem. A model server that mixed up its caches would show
+here; so would a drafter, a judge or a rewrite that went on from another conversation.
 """
 
 import argparse
@@ -13,18 +13,15 @@ import asyncio
 import json
 import platform
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from specreason_lab.problems import Problem, problems, stated_answer
 
 from benchmarks.core import processor
+from benchmarks.llama_server import CONTEXT, running
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
 from specreason.config import EngineSettings
 from specreason.engines.opening import Seat
@@ -34,7 +31,6 @@ from specreason.reasoning.result import Tally
 
 SEED = 2
 SLOTS = 16  # of each model: lookahead, several drafts and hedging take more than one for a conversation
-CONTEXT = 1024
 GREEDY = SamplingSettings(temperature=0, seed=1)
 SCHEMES: Mapping[str, ReasoningSettings] = {
     "base": ReasoningSettings(scheme="base"),
@@ -128,7 +124,7 @@ async def replies(
                         chain.append(event.text)
         answer = tally.result().answer_text
         text = "".join(chain)
-        others: set[str] = set().union(*(lines[other] for other in range(len(sample)) if other != number))
+        others = {line for other, theirs in enumerate(lines) if other != number for line in theirs}
         strange = set(_LINE.findall(text)) - lines[number]
         return Reply(text + answer, stated_answer(answer) == problem.answer, len(strange & others))
 
@@ -149,34 +145,15 @@ async def opened(
         async with SpecReason(settings, roles=roles) as pair:
             yield pair
         return
-    ports = {role: _free_port() for role in ("base", "small")}
-    servers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.llama_server", "--role", role, "--port", str(port)]
-            + ["--slots", str(slots), "--cache-ram", str(cache_ram)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parents[1],
-        )
-        for role, port in ports.items()
-    ]
-    try:
-        sections = {
-            role: EngineSettings(url=f"http://127.0.0.1:{port}/v1", attempts=20)
-            for role, port in ports.items()
-        }
-        async with SpecReason(Settings(pair=POCKET_PAIR, **sections), roles=roles) as pair:
-            yield pair
-    finally:
-        for server in servers:
-            server.kill()
-            server.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    async with (
+        running("base", slots=slots, cache_ram=cache_ram) as base,
+        running("small", slots=slots, cache_ram=cache_ram) as small,
+        SpecReason(
+            Settings(pair=POCKET_PAIR, base=EngineSettings(url=base), small=EngineSettings(url=small)),
+            roles=roles,
+        ) as pair,
+    ):
+        yield pair
 
 
 def _right(found: Sequence[Reply]) -> int:

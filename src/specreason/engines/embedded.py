@@ -104,8 +104,8 @@ def _start(
     params.port = 0
     params.api_keys = [key]
     params.ui = False
-    # llama.cpp's host-memory prompt cache, on by default, may restore another conversation's state into a slot
-    # (its issue 27148): replies then go on from someone else's problem.
+    # llama.cpp's host-memory prompt cache, on by default, may restore another conversation's state into a
+    # slot (its issue 27148): replies then go on from someone else's problem.
     params.cache_ram_mib = 0
     params.n_parallel = settings.parallel
     params.n_ctx = (settings.context or DEFAULT_CONTEXT) * settings.parallel

@@ -61,7 +61,7 @@ class HttpEngine:
         self._settings = settings
         self._endpoint = endpoint
         self._on_close = on_close
-        self._slots = Slots(endpoint.slots if endpoint.dialect.session_field else 0)
+        self._slots = Slots(endpoint.slots if self.names_slots else 0)
         self._candidate_ids: dict[str, int | None] = {}
         self._fixed: dict[str, Segment] = {}
 
@@ -94,6 +94,11 @@ class HttpEngine:
     def dialect(self) -> str:
         """The name of the dialect that the endpoint speaks."""
         return self._endpoint.dialect.name
+
+    @property
+    def names_slots(self) -> bool:
+        """Whether requests say which of the server's cache slots they go to."""
+        return bool(self._endpoint.dialect.session_field and self._endpoint.slots)
 
     def generate(
         self,
@@ -288,7 +293,6 @@ class HttpEngine:
             await chunks.aclose()
         if meter.finish is None:
             raise EngineUnavailable("the stream broke off before its end", engine=self.name)
-
 
     async def _chunks(
         self, body: Mapping[str, Any], prompt: Prompt, session: str

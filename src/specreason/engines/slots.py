@@ -7,13 +7,13 @@ the slot held before is lost, so:
 - a slot with a request under way is never given to another conversation;
 - a new conversation takes the slot of an ended one: that of the conversation that it continues (the next turn
   of a chat), else the one unused for longest;
-- where there are more conversations than slots, the slot of the conversation that has been idle for longest is
-  taken; where all are at work, no slot is named, and the server queues the request.
+- where there are more conversations than slots, the slot of the one that has been idle for longest is taken;
+  where all are at work, no slot is named, and the server queues the request.
 """
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from specreason.engines.protocol import Prompt
 
@@ -30,7 +30,7 @@ class _Slot:
     ended: bool = True
     requests: int = 0
     used: int = 0
-    prompt: Prompt = Prompt()
+    prompt: Prompt = field(default_factory=Prompt)
 
 
 class Slots:

@@ -13,6 +13,7 @@ import uvicorn
 from opentelemetry.trace import Tracer
 
 from specreason.config import ServerSettings, Settings
+from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
 from specreason.engines.opening import DECODER, Seat, seats_of
 from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
@@ -90,6 +91,9 @@ async def opened(
     named = {role: section.model for role, section in sections.items() if section.model}
     _log.info("loading", version=_VERSION, **named)
     async with session:
+        for seat, engine in session.seated.items():
+            if await keeps_prompts_in_host_memory(engine):
+                _log.warning("conversations may mix", engine=seat, reason=WARNING)
         state = furnished(session, Shutdown(), tracer, keys)
         config = uvicorn.Config(
             build(state),
