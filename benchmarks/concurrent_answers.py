@@ -13,6 +13,7 @@ import asyncio
 import json
 import platform
 import re
+import resource
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ async def run(arguments: argparse.Namespace) -> None:
         "engines": engines,
         "schemes": arguments.schemes.split(","),
         "replies": together,
+        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,  # the embedded models in it
     }
     print("RESULT", json.dumps(result))
 

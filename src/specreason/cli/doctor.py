@@ -11,6 +11,7 @@ from rich.console import Console
 
 from specreason.config import EngineSettings, Settings, load_settings
 from specreason.engines.connect import probe_cancellation
+from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
 from specreason.errors import SpecReasonError
@@ -42,7 +43,8 @@ def doctor(
     """Check the installation, the weights and every configured engine.
 
     Loads embedded models, so it takes as long as that. Marks: ok; no (done without, where that is possible);
-    ? (not known). Exit code 1 if an engine does not answer, cannot score, or has no chat template.
+    ? (not known). Exit code 1 if an engine does not answer, cannot score, has no chat template, or may
+    mix up conversations.
     """
     console = Console(highlight=False, soft_wrap=True)
     console.print(
@@ -105,5 +107,8 @@ async def _capabilities(engine: object, section: EngineSettings, console: Consol
         console.print(
             f"{mark}{meaning}{more}" + ("" if value else f": {fix if value is not None else _UNSEEN}")
         )
+    if await keeps_prompts_in_host_memory(engine):
+        console.print(f"{_BAD}{WARNING}")
+        return False
     can_render = seen.own_template or section.chat_template != "auto"
     return seen.first_token_logprobs > 0 and can_render
