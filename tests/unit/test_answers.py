@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specreason.reasoning.answers import boxed_answer, stated_answer
+from specreason.reasoning.answers import boxed_answer, boxes, stated_answer
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,21 @@ from specreason.reasoning.answers import boxed_answer, stated_answer
         (r"\boxed{1", None),
         (r"\boxed 1", None),
         ("nothing", None),
-        (r"\boxed{}", ""),
+        (r"\boxed{}", None),
+        (r"\boxed{5}, or rather \boxed{}", "5"),
+        # a box that is only spoken of
+        (r"I must write \boxed{answer} at the end.", None),
+        (r"Put it in \boxed{\text{your final answer}}", None),
+        (r"It is \boxed{...}, \boxed{\ldots} or \boxed{\square}", None),
+        (r"So \boxed{8}, as asked: \boxed{<answer>}", "8"),
+        (r"\boxed{\text{no solution}}", r"\text{no solution}"),
+        # several boxes: parts of one answer, or one that replaces another
+        (r"n is \boxed{-2} \quad \text{and} \quad \boxed{1}.", "-2, 1"),
+        (r"\boxed{3}, \boxed{5}, and \boxed{7}", "3, 5, 7"),
+        (r"$\boxed{x=1}$ or $\boxed{x=2}$", "x=1, x=2"),
+        (r"First \boxed{5}. That was wrong, it is \boxed{7}.", "7"),
+        ("\\boxed{5}\n\n\\boxed{7}", "7"),
+        (r"\boxed{\boxed{4}}", r"\boxed{4}"),
     ],
 )
 def test_the_last_complete_box_is_the_boxed_answer(text: str, answer: str | None) -> None:
@@ -45,6 +59,12 @@ def test_the_last_complete_box_is_the_boxed_answer(text: str, answer: str | None
         (r"Answer: 3, not \boxed{}", r"3, not \boxed{}"),
         ("Answer: 3.5", "3.5"),
         ("Answer:", None),
+        # boxes that were never closed state nothing
+        ("Final answer: \\boxed{", None),
+        (r"Final answer: \boxed{\frac{1}{2", None),
+        (r"So the answer is \boxed{12", None),
+        (r"The answer is \boxed{answer}.", None),
+        ("The answer is 12.\n\nFinal answer: \\boxed{", "12"),
         ("my answers = many", None),
         ("", None),
     ],
@@ -61,4 +81,6 @@ def test_no_text_breaks_the_search(text: str) -> None:
 
 @given(st.text(st.characters(exclude_characters="{}\\")))
 def test_any_plain_text_in_a_box_is_found(inside: str) -> None:
-    assert boxed_answer(f"so \\boxed{{{inside}}} it is") == inside.strip()
+    text = f"so \\boxed{{{inside}}} it is"
+    assert [box.inside for box in boxes(text)] == [inside.strip()]
+    assert boxed_answer(text) in {inside.strip(), None}

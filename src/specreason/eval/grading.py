@@ -10,25 +10,26 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from specreason.eval.notation import tidied, without_percent, without_unit
 from specreason.eval.tasks import Kind
 
 _INTEGER = re.compile(r"\s*[-+]?[0-9]{1,30}\s*")
-_LETTER = re.compile(r"^(?:(?:option|choice|answer)\b)?\s*[\[(]?\s*([A-J])\s*(?:[\])).:,]|$)", re.IGNORECASE)
 _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|operatorname|mbox)\s*\{([^{}]*)\}")
-_SPACING = re.compile(r"\\[,;:! ]|\\quad|\\qquad|~|\u00a0|\u202f")
-_GROUPED = re.compile(r"(?<=\d)(?:\{,\}|\\,|\s)(?=\d{3}(?!\d))")
-_MIXED = re.compile(r"^(-?)\s*(\d+)\s+(?:and\s+)?(\d+)\s*/\s*(\d+)$")
-_SCIENTIFIC = re.compile(r"(?<![A-Za-z\d])(-?\d+(?:\.\d+)?)[eE]([+-]?\d+)(?![A-Za-z\d])")
+_SPACING = re.compile(r"\\[,;:! ]|\\quad|\\qquad|~")
+_FIGURE = re.compile(r"\\(?:angle|triangle|overline)(?![A-Za-z])")  # a segment goes by its letters, too
+_CHOICE_LEAD = re.compile(
+    r"^\W*(?:the\s+)?(?:(?:right|correct|best|final)\s+)?(?:(?:option|choice|answer)\b)?\s*(?:is\b)?\W*", re.I
+)
+_LETTER = re.compile(r"([A-J])(?=\s*(?:[\])).:,;*]|\s[-\u2013\u2014]\s|$))(.*)", re.IGNORECASE | re.DOTALL)
+_ANOTHER_LETTER = re.compile(r"^\W*(?:and|or)?\W*[A-J]\b(?![\w'])")
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s\-'\u2019][^\W\d_]+)*", re.UNICODE)
 _FUNCTIONS = frozenset(
     {"pi", "sin", "cos", "tan", "log", "ln", "exp", "sqrt", "infinity", "infty", "inf", "oo"}
 )
-_DELIMITERS = re.compile(r"^\s*(?:\$\$?|\\\(|\\\[)(.*?)(?:\$\$?|\\\)|\\\])\s*$", re.DOTALL)
-# A word of three letters or more, or a short unit; perhaps squared, perhaps per another.
-_UNIT_WORD = r"(?:[A-Za-z]{3,}|km|cm|mm|kg|mg|ml|m|s|h|g|l)(?:\s*\^\s*\{?[23]\}?)?"
-_UNIT = re.compile(rf"(?<=[\d)}}])\s+{_UNIT_WORD}(?:\s*(?:/|per\s)\s*{_UNIT_WORD})?(?:\s+[A-Za-z]+)*$")
-_NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|%).*")
-_PERCENT = re.compile(r"\\?%|\bper\s?cent\b", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|times|%).*")
+_BASED = re.compile(r"([0-9A-Za-z]+)_\{?(\d{1,2})\}?")
+_RATIO = re.compile(r"\d+(?:\s*:\s*\d+){2,}")
+_TIME = re.compile(r"(\d{1,2})(?::(\d{2}))?\s*(?:([ap])\.?\s*m\b\.?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,43 +58,73 @@ def grade(kind: Kind, answer: str | None, expected: str) -> Grade:
     """Grade one answer."""
     if (verdict := at_once(kind, answer, expected)) is not None:
         return verdict
-    stated, wanted = plain(answer or ""), plain(expected)
+    stated, wanted = tidied(answer or ""), tidied(expected)
     if _folded(stated) == _folded(wanted):
         return Grade(True, "the same but for spelling")
-    if _is_words(wanted):
+    if _is_words(_TEXT.sub(r"\1", wanted).strip()):
         # math-verify reads a word as a product of letters, so that anagrams would be equal.
-        same = _folded(stated) == _folded(wanted)
-        return Grade(same, "the same word" if same else f"{stated!r:.80} is not {wanted!r:.80}")
-    wanted = _UNIT.sub("", wanted)
+        return Grade(False, f"{stated!r:.80} is not {wanted!r:.80}")
+    for reading in (_times, _based, _ratios, _brackets):
+        if (same := reading(stated, wanted)) is not None:
+            return Grade(same, f"{stated:.80} is {'' if same else 'not '}{wanted:.80}")
+    wanted = without_unit(wanted)
     if _NUMBER.fullmatch(wanted):
-        stated = _UNIT.sub("", stated)
+        stated = without_unit(stated)
     return _grade_math(stated, wanted)
 
 
-def plain(answer: str) -> str:
-    """An answer without what typesetting adds: delimiters, text commands, spacing, grouped thousands."""
-    text = answer.strip()
-    if match := _DELIMITERS.match(text):
-        text = match[1].strip()
-    text = _TEXT.sub(r" \1 ", text)
-    text = text.replace("\\left", "").replace("\\right", "").replace("\u2212", "-").replace("\u2013", "-")
-    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\$", "").replace("$", "")
-    text = _GROUPED.sub("", text)
-    text = _SPACING.sub(" ", text)
-    text = _SCIENTIFIC.sub(r"\1 \\cdot 10^{\2}", text)
-    text = " ".join(text.split()).removesuffix(".").strip()
-    if match := _MIXED.match(text):
-        sign, whole, top, bottom = match.groups()
-        text = f"{sign}({whole}+\\frac{{{top}}}{{{bottom}}})"
-    return text
-
-
 def _grade_choice(answer: str, expected: str) -> Grade:
-    match = _LETTER.match(plain(answer))
+    told = _TEXT.sub(r"\1", answer).replace("$", "").strip()
+    match = _LETTER.match(_CHOICE_LEAD.sub("", told))
     if match is None:
         return Grade(False, f"{answer!r:.80} names no letter")
+    if _ANOTHER_LETTER.match(match[2]):
+        return Grade(False, f"{answer!r:.80} names several letters")
     letter = match[1].upper()
     return Grade(letter == expected, f"chose {letter}, right is {expected}")
+
+
+# What math-verify takes for equal and is not, or the other way round; None where a rule does not apply.
+
+
+def _times(stated: str, wanted: str) -> bool | None:
+    """Times of the day: 6:00 p.m. is 6 PM; where one says neither a.m. nor p.m. the hour counts."""
+    first, second = _TIME.fullmatch(_unspaced(stated)), _TIME.fullmatch(_unspaced(wanted))
+    if not first or not second or not all(match[2] or match[3] for match in (first, second)):
+        return None
+    same_hour = (int(first[1]), first[2] or "00") == (int(second[1]), second[2] or "00")
+    return same_hour and (not first[3] or not second[3] or first[3].lower() == second[3].lower())
+
+
+def _based(stated: str, wanted: str) -> bool | None:
+    """Numbers that both name their base."""
+    values: list[int] = []
+    for text in (stated, wanted):
+        match = _BASED.fullmatch(_unspaced(text))
+        if match is None or not 2 <= int(match[2]) <= 36:
+            return None
+        try:
+            values.append(int(match[1], int(match[2])))
+        except ValueError:  # a digit that the base does not have
+            values.append(-1 - len(values))
+    return values[0] == values[1]
+
+
+def _ratios(stated: str, wanted: str) -> bool | None:
+    """Ratios of three terms or more, which math-verify divides."""
+    if not _RATIO.fullmatch(stated) or not _RATIO.fullmatch(wanted):
+        return None
+    first, second = ([int(term) for term in text.split(":")] for text in (stated, wanted))
+    return len(first) == len(second) and all(
+        a * d == b * c for a, b, c, d in zip(first, first[1:], second, second[1:], strict=False)
+    )
+
+
+def _brackets(stated: str, wanted: str) -> bool | None:
+    """A point or interval has brackets; without them its parts are a list in any order."""
+    pairs = [(text[:1] in "([" and text[-1:] in ")]" and "," in text) for text in (stated, wanted)]
+    listed = "," in stated and not any(bracket in stated for bracket in "()[]{}<>=")
+    return False if pairs == [False, True] and listed else None
 
 
 def _grade_math(stated: str, wanted: str) -> Grade:
@@ -110,9 +141,11 @@ def _grade_math(stated: str, wanted: str) -> Grade:
         same: bool = library().verify(gold, told, timeout_seconds=None, raise_on_error=True)
     except Exception as error:
         return Grade(False, f"could not be compared: {type(error).__name__}")
-    if not same and _PERCENT.search(wanted):
+    if not same:
+        same = _same_values(gold[0], told[0])
+    if not same and (number := without_percent(wanted)) is not None:
         # math-verify lets 50% stand for 50 as well as for 0.5; so do answer keys, in both directions.
-        return _grade_math(stated, _PERCENT.sub("", wanted))
+        return _grade_math(stated, number)
     return Grade(same, f"equal: {_shown(told)}" if same else f"{_shown(told)} is not {_shown(gold)}")
 
 
@@ -129,13 +162,47 @@ def _parsed(text: str) -> list[Any]:
     return library().parse(f"${text}$", parsing_timeout=None, raise_on_error=True)
 
 
+def _same_values(gold: Any, told: Any) -> bool:
+    """What math-verify keeps apart: powers of ten of decimals; an inequality and the set it describes."""
+    sympy: Any = importlib.import_module("sympy")
+    first, second = (_as_set(sympy, value) for value in (gold, told))
+    if isinstance(first, sympy.Set) != isinstance(second, sympy.Set):
+        return False
+    if isinstance(first, sympy.Set):
+        return bool(first == second)
+    if not all(isinstance(value, sympy.Expr) and value.is_number for value in (first, second)):
+        return False
+    exact = [
+        value.xreplace({number: sympy.Rational(str(number)) for number in value.atoms(sympy.Float)})
+        for value in (first, second)
+    ]
+    return bool(sympy.simplify(exact[0] - exact[1]) == 0)
+
+
+def _as_set(sympy: Any, value: Any) -> Any:
+    relations = (sympy.And, sympy.Or, sympy.core.relational.Relational)
+    if isinstance(value, sympy.FiniteSet) and all(isinstance(part, relations) for part in value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        value = sympy.Or(*value)  # "x < -1 or x > 1"
+    if isinstance(value, relations) and len(value.free_symbols) == 1:  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportAttributeAccessIssue]
+        try:
+            return value.as_set()  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+        except Exception:  # sympy cannot solve it
+            return value  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def _unspaced(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
 def _shown(parsed: list[Any]) -> str:
     return f"{parsed[0]!s:.80}"
 
 
 def _folded(text: str) -> str:
     # A space between digits is none of the spelling.
-    return re.sub(r"[\\{}]+|(?<!\d)\s+|\s+(?!\d)", "", text).casefold()
+    bare = _FIGURE.sub("", _SPACING.sub(" ", _TEXT.sub(r" \1 ", text)))
+    return re.sub(r"[\\{}]+|(?<!\d)\s+|\s+(?!\d)", "", bare).casefold()
 
 
 def _is_words(text: str) -> bool:
