@@ -14,6 +14,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from specreason.config.endpoint import shown_address
 from specreason.config.settings import Settings
 from specreason.errors import ConfigError
 
@@ -146,13 +147,17 @@ def _explain(error: ValidationError, source: Mapping[str, str]) -> Iterator[str]
         if problem["type"] == "extra_forbidden":
             yield f"unknown setting '{key}' {origin}; {nearest(key, list(setting_keys()))}".replace(" ;", ";")
         else:
-            value = "(hidden)" if _is_secret(key) else repr(problem.get("input"))
+            value = "(hidden)" if _is_secret(key) else _shown(problem.get("input"))
             expected = _expected(problem["type"], problem["msg"])
             yield f"setting '{key}' {origin} is {value}: {expected}{_nearest_value(problem)}"
 
 
 def _is_secret(key: str) -> bool:
-    return key.rsplit(".", 1)[-1] in {"api_key", "api_keys", "headers"}
+    return key.rsplit(".", 1)[-1] in {"api_key", "api_keys", "headers", "extra_body", "template_kwargs"}
+
+
+def _shown(value: object) -> str:
+    return repr(shown_address(value) if isinstance(value, str) and "//" in value else value)
 
 
 def _nearest_value(problem: ErrorDetails) -> str:
@@ -173,5 +178,5 @@ def _expected(kind: str, message: str) -> str:
     return (
         f"it must be {_TYPE_NAMES[name]}"
         if name in _TYPE_NAMES
-        else message.replace("Input should", "it must")
+        else message.removeprefix("Value error, ").replace("Input should", "it must")
     )

@@ -5,19 +5,19 @@ description of a field is the only place where a knob is explained.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_serializer, field_validator
 
+from specreason.config.endpoint import base_address, for_a_header, shown_address, without_texts
 from specreason.config.knobs import Section as _Section
 from specreason.config.knobs import knob as _knob
 from specreason.config.server import ServerSettings
 
 Scheme = Literal["specreason", "base", "small", "specreason+decode", "base+decode"]
 _DECODE = "+decode"
-
-_ADDRESS = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?<=//)[^/@]*@")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def method_of(scheme: str) -> str:
@@ -56,13 +56,11 @@ class EngineSettings(_Section):
     @field_validator("url", "decode_url")
     @classmethod
     def _is_an_address(cls, url: str | None) -> str | None:
-        if url is not None and not _ADDRESS.match(url):
-            raise ValueError("it must be an address such as http://127.0.0.1:8000/v1")
-        return url
+        return None if url is None else base_address(url)
 
     @field_serializer("url", "decode_url", when_used="json")
     def _without_password(self, url: str | None) -> str | None:
-        return None if url is None else _PASSWORD.sub("***@", url)
+        return None if url is None else shown_address(url)
 
     dialect: Annotated[
         Literal["auto", "vllm", "sglang", "llama-server", "generic"],
@@ -70,6 +68,13 @@ class EngineSettings(_Section):
     ] = "auto"
     api_key: Annotated[
         SecretStr | None, _knob("Bearer token for the endpoint; best set through the environment.")
+    ] = None
+    ca_file: Annotated[
+        str | None,
+        _knob(
+            "PEM file with the certificates of a private authority, trusted for this endpoint besides those "
+            "of the system (or of the variable SSL_CERT_FILE)."
+        ),
     ] = None
     chat_template: Annotated[
         str,
@@ -134,6 +139,32 @@ class EngineSettings(_Section):
     headers: Annotated[dict[str, SecretStr], _knob("Headers added to every request.")] = Field(
         default_factory=dict
     )
+
+    @field_validator("api_key")
+    @classmethod
+    def _goes_into_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        return None if key is None else SecretStr(for_a_header(key.get_secret_value()))
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        fine: dict[str, SecretStr] = {}
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a name of a header")
+            try:
+                fine[name] = SecretStr(for_a_header(value.get_secret_value()))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return fine
+
+    @field_serializer("extra_body", "template_kwargs", when_used="json")
+    def _without_texts(self, table: dict[str, Any]) -> Any:
+        return without_texts(table)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What `repr` and `str` tell: no secret."""
+        return self.model_dump(mode="json").items()
 
 
 class ReasoningSettings(_Section):

@@ -1,10 +1,30 @@
-"""What one chunk of a completions stream tells: ids, a piece of text, the first token's distribution."""
+"""What one chunk of a completions stream tells: ids, a piece of text, the first token's distribution.
+
+Nothing here raises, whatever a chunk holds: what is not of the right kind is not there.
+"""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import cast
 
-from specreason.engines.dialects import Dialect, Json, inner
-from specreason.engines.protocol import Piece
+from specreason.engines.dialects import Dialect
+from specreason.engines.protocol import Finish, Piece
+from specreason.engines.reading import (
+    Json,
+    count,
+    inner,
+    listed,
+    log_probability,
+    objects,
+    text,
+    whole_characters,
+)
+
+_TOO_LONG = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "model_length"})
+_GAVE_UP = frozenset({"abort", "aborted", "cancelled", "canceled", "cancel", "error", "failed", "timeout"})
+_REFUSED = frozenset({"content_filter", "content_filtered", "safety", "recitation", "refusal", "blocked"})
+_BYTE = re.compile(r"<0x([0-7][0-9A-Fa-f])>")
 
 
 def pieces(dialect: Dialect, choice: Json, chunk: Json) -> list[Piece]:
@@ -15,23 +35,65 @@ def pieces(dialect: Dialect, choice: Json, chunk: Json) -> list[Piece]:
     """
     ids = dialect.read_ids(choice, chunk)
     told = inner(choice, "logprobs")
-    content: Sequence[Json] = told.get("content") or ()
-    logprobs: Sequence[float] = told.get("token_logprobs") or [token["logprob"] for token in content]
-    texts: Sequence[str] = told.get("tokens") or [token["token"] for token in content]
-    text = choice.get("text") or ""
-    whole = [Piece(text, None if ids is None else tuple(ids), tuple(logprobs) or None)]
-    if ids is None or not len(ids) == len(texts) == len(logprobs) > 1:
+    content = objects(told, "content")
+    texts = [text(token) for token in listed(told, "tokens") or [token.get("token") for token in content]]
+    values = listed(told, "token_logprobs") or [token.get("logprob") for token in content]
+    said = text(choice.get("text"))
+    whole = [Piece(said, None if ids is None else tuple(ids), _finite(values))]
+    if ids is None or not len(ids) == len(texts) == len(values) > 1:
         return whole
     apart: list[Piece] = []
-    for token, number, logprob in zip(texts, ids, logprobs, strict=True):
-        if text.startswith(token):
-            apart.append(Piece(token, (number,), (logprob,)))
-            text = text.removeprefix(token)
-        elif text:
+    for token, number, value in zip(texts, ids, values, strict=True):
+        if said.startswith(token):
+            apart.append(Piece(token, (number,), _finite([value])))
+            said = said.removeprefix(token)
+        elif said:
             return whole  # half a character, or a token that is kept from the text
         elif choice.get("finish_reason") != "stop":
-            apart.append(Piece("", (number,), (logprob,)))
-    return whole if text else apart
+            apart.append(Piece("", (number,), _finite([value])))
+    return whole if said else apart
+
+
+def choices(chunk: Json, held: list[str]) -> list[Json]:
+    """The choices of a chunk, their texts in whole characters.
+
+    Half a character (of a pair) at the end of a text is kept in `held` and goes before the next one.
+    """
+    told: list[Json] = []
+    for choice in objects(chunk, "choices"):
+        raw = choice.get("text")
+        said = "".join(held) + (raw if isinstance(raw, str) else "")
+        held.clear()
+        if said and "\ud800" <= said[-1] <= "\udbff":
+            held.append(said[-1])
+            said = said[:-1]
+        told.append(
+            {**choice, "text": whole_characters(said)} if said != raw or not said.isascii() else choice
+        )
+    return told
+
+
+def finish(choice: Json) -> tuple[Finish | None, str]:
+    """Why the text of a choice ends, None if it goes on; and the server's word for an end that is a failure.
+
+    Servers have many words for a natural end; only those for other ends are told apart.
+    """
+    word = text(choice.get("finish_reason"))
+    known = word.lower().rpartition(".")[2]
+    if known in _TOO_LONG:
+        return "length", ""
+    return (None, word) if known in _GAVE_UP or known in _REFUSED else ("stop" if word else None, "")
+
+
+def is_refusal(word: str) -> bool:
+    """Whether a server's word for an end says that it will not write this, now or later."""
+    return word.lower().rpartition(".")[2] in _REFUSED
+
+
+def usage(chunk: Json) -> tuple[int | None, int | None]:
+    """Tokens of the prompt and of the completion, None where they are not told."""
+    told = inner(chunk, "usage")
+    return count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
 
 
 def first_distribution(choice: Json) -> list[tuple[str, float]]:
@@ -41,13 +103,34 @@ def first_distribution(choice: Json) -> list[tuple[str, float]]:
     list of tokens, each with `top_logprobs`.
     """
     told = inner(choice, "logprobs")
-    if top := told.get("top_logprobs"):
-        return [(str(text), float(logprob)) for text, logprob in top[0].items()]
-    if content := told.get("content"):
-        return [(str(t["token"]), float(t["logprob"])) for t in content[0]["top_logprobs"]]
-    return []
+    top, content = listed(told, "top_logprobs")[:1], listed(told, "content")[:1]
+    likeliest: list[tuple[str, float]] = []
+    for entry in top:
+        if isinstance(entry, Mapping):
+            pairs = cast("Json", entry).items()
+            likeliest = [(_spelled(text(token)), log_probability(value)) for token, value in pairs]
+    for entry in content if not top else ():
+        if isinstance(entry, Mapping):
+            tokens = objects(cast("Json", entry), "top_logprobs")
+            likeliest = [(_spelled(text(t.get("token"))), log_probability(t.get("logprob"))) for t in tokens]
+    return likeliest if any(math.isfinite(logprob) for _, logprob in likeliest) else []
 
 
 def log_sum(a: float | None, b: float) -> float:
     """The logarithm of the sum of two probabilities, told by their logarithms; None is zero."""
-    return b if a is None else max(a, b) + math.log1p(math.exp(-abs(a - b)))
+    if a is None or math.isinf(a) or math.isinf(b):
+        return b if a is None else max(a, b)
+    return max(a, b) + math.log1p(math.exp(-abs(a - b)))
+
+
+def _finite(values: Sequence[object]) -> tuple[float, ...] | None:
+    """Log-probabilities; None where there are none, or one of them is not told."""
+    told = tuple(map(log_probability, values))
+    return told if told and all(map(math.isfinite, told)) else None
+
+
+def _spelled(token: str) -> str:
+    """The text of a token whose name may be the tokenizer's own: with its mark for a space, or as a byte."""
+    if byte := _BYTE.fullmatch(token):
+        return chr(int(byte.group(1), 16))
+    return whole_characters(token.replace("\u2581", " ").replace("\u0120", " "))

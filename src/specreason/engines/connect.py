@@ -2,31 +2,42 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, cast
 
 import httpx2
 
 from specreason.config import EngineSettings
-from specreason.engines.dialects import DIALECTS, GENERIC, Dialect, Json, Route, recognise
+from specreason.engines.dialects import DIALECTS, GENERIC, Dialect, Route, recognise
 from specreason.engines.http import Endpoint, HttpEngine, fingerprint
 from specreason.engines.protocol import Capabilities, NextToken, Prompt, Sampling
+from specreason.engines.reading import Json, count, inner, listed, objects, text
 from specreason.engines.templates import Template, load_template
 from specreason.engines.transport import Transport
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
 
 
-def _models(reply: Json) -> Json:
-    entries: Any = reply.get("data") or []
-    if not all(isinstance(entry, dict) for entry in entries):
-        raise TypeError("entries must be objects")
-    return {"data": list(entries)}
+def _models(reply: Any) -> Json:
+    """The listing in one shape: `data` is a list of entries with an `id`, each model once."""
+    whole: Json = {"data": cast("list[Any]", reply)} if isinstance(reply, list) else reply
+    shapes: list[Any] = [whole.get("data"), whole.get("models")]
+    entries: dict[str, Json] = {}
+    for entry in listed(whole, "data") or listed(whole, "models"):
+        told: Json = cast("Json", entry) if isinstance(entry, dict) else {"id": entry}
+        if named := next((n for key in ("id", "model", "name") if (n := text(told.get(key)))), ""):
+            entries.setdefault(named, {**told, "id": named})
+    if not entries and not any(shape is None or shape == [] for shape in shapes):
+        raise TypeError("no listing of models")
+    return {"data": list(entries.values())}
 
 
 _MODELS = Route("/v1/models", _models)
 # Assumed where neither the endpoint nor the settings say; small enough to be true of any current model.
 _ASSUMED_CONTEXT = 4096
+_LOGPROBS = (5, 1, 0)  # asked for where a server refuses as many as its kind usually tells
+_USAGE_FIELD = "stream_options"
 # Tokenizers that split this alike are alike: words, digits, operators, scripts, thinking tags.
 _PROBE_TEXT = (
     "First, 12345.678 + 90 = \\frac{3}{4}; café naïve 東京 Привет 🦊\n\nTherefore\tx² ≤ y <think>so</think>"
@@ -59,9 +70,11 @@ async def _probed(
     listing = await _listing(http, settings)
     dialect = recognise(listing) if settings.dialect == "auto" else DIALECTS[settings.dialect]
     entry = _entry(name, settings, listing, http.root)
-    model = str(entry.get("id") or settings.model)
-    properties: Json = await http.ask(dialect.properties) if dialect.properties else {}
-    bos = await _bos(http, dialect, properties)
+    model = text(entry.get("id")) or settings.model
+    dialect = await _with_offered_template(http, dialect, model, settings)
+    told = await _offered(http, dialect.properties, model=model)
+    properties: Json = cast("Json", told) if isinstance(told, Mapping) else {}
+    bos = await _bos(http, dialect, properties, model)
     endpoint = Endpoint(
         dialect=dialect,
         model=model,
@@ -69,7 +82,7 @@ async def _probed(
         capabilities=Capabilities(own_template=bool(dialect.render)),
         vocabulary="",
         bos=bos,
-        slots=int(properties.get("total_slots") or 0),
+        slots=count(properties.get("total_slots")) or 0,
         template=await _template(name, settings, http, dialect),
     )
     tokens = await _probe_tokens(http, dialect, model)
@@ -87,12 +100,12 @@ async def _with_seen_capabilities(
     capabilities = replace(
         engine.capabilities, token_prompts=tokens is not None, first_token_logprobs=dialect.max_logprobs
     )
-    text = "Two and two is"
+    known = "Two and two is"
     # One that speculates is known by what it drafts, and it has to be given room for that.
     tokens_asked = 4 if dialect.speculating else 2
     while True:
         trial = engine.with_capabilities(capabilities)
-        segment = await trial.tokenize(text)
+        segment = await trial.tokenize(known)
         prompt = Prompt().plus(segment)
         try:
             call = trial.generate(prompt, sampling=Sampling(), max_tokens=tokens_asked)
@@ -101,16 +114,14 @@ async def _with_seen_capabilities(
                 capabilities = replace(capabilities, speculates=True)
                 continue
             # Without candidates: vLLM tells those in place of the likeliest, which are counted here.
-            told = await trial.next_token_logprobs(prompt)
+            asks = capabilities.first_token_logprobs
+            told = await trial.next_token_logprobs(prompt) if asks else NextToken({}, call.usage, 0.0)
             break
-        except EngineRejected:
-            # Most servers refuse what they do not know; step down to what every one of them takes.
-            if capabilities.token_prompts:
-                capabilities = replace(capabilities, token_prompts=False)
-            elif capabilities.first_token_logprobs:
-                capabilities = replace(capabilities, first_token_logprobs=0)
+        except EngineRejected as refusal:
+            if _USAGE_FIELD in str(refusal) and trial.asks_usage:
+                engine = engine.without_usage()
             else:
-                raise
+                capabilities = _fewer(capabilities, refusal)
     taken = segment.ids is not None and call.usage.prompt_tokens == len(segment.ids)
     return engine.with_capabilities(
         replace(
@@ -126,6 +137,20 @@ async def _with_seen_capabilities(
     )
 
 
+def _fewer(capabilities: Capabilities, refusal: EngineRejected) -> Capabilities:
+    """Step down to what every server takes: without what the refusal names, else one after the other.
+
+    Most servers refuse what they do not know. Raises `refusal` where nothing is left to do without.
+    """
+    logprobs = capabilities.first_token_logprobs
+    fewer = next((n for n in _LOGPROBS if n < logprobs), None)
+    if capabilities.token_prompts and not (logprobs and "logprobs" in str(refusal)):
+        return replace(capabilities, token_prompts=False)
+    if fewer is None:
+        raise refusal
+    return replace(capabilities, first_token_logprobs=fewer)
+
+
 def _are_log_probabilities(told: NextToken) -> bool:
     """Some servers tell zeros while they speculate: probabilities that sum to more than one."""
     return sum(math.exp(min(logprob, 0.0)) for logprob in told.logprobs.values()) < 1.01
@@ -133,7 +158,7 @@ def _are_log_probabilities(told: NextToken) -> bool:
 
 async def _takes_candidates(engine: HttpEngine, dialect: Dialect, prompt: Prompt) -> bool:
     """Whether given tokens can be asked for; vLLM may fail at it while it speculates (its issue 44727)."""
-    if not dialect.candidates_field:
+    if not dialect.candidates_field or not engine.capabilities.first_token_logprobs:
         return False
     trial = engine.with_capabilities(replace(engine.capabilities, candidates=True))
     try:
@@ -185,18 +210,21 @@ async def _listing(http: Transport, settings: EngineSettings) -> Json:
 
 
 def _entry(name: str, settings: EngineSettings, listing: Json, root: str) -> Json:
-    entries: list[Json] = list(listing.get("data") or ())
-    served = [str(entry.get("id")) for entry in entries]
+    entries = objects(listing, "data")
+    served = [text(entry.get("id")) for entry in entries]
     if settings.model and served:
         for entry in entries:
-            if settings.model in {entry.get("id"), *(entry.get("aliases") or ())}:
+            if settings.model in {entry["id"], *map(text, listed(entry, "aliases"))}:
                 return entry
+        # A proxy lists patterns of the names that it passes on, or leaves out what it loads on demand.
+        if settings.dialect != "auto" or any("*" in s and fnmatchcase(settings.model, s) for s in served):
+            return {"id": settings.model}
         raise EngineRejected(
-            f"{root} does not serve '{settings.model}' (setting '{name}.model', or a 'pair' that "
-            f"names it); it serves: {', '.join(served)}",
+            f"{root} does not serve '{settings.model}' (setting '{name}.model', or a 'pair' that names it); "
+            f"it serves: {', '.join(served)}; to ask for it all the same set '{name}.dialect'",
             engine=name,
         )
-    if not settings.model and len(served) != 1:
+    if not settings.model and (len(served) != 1 or "*" in served[0]):
         raise ConfigError(
             f"set '{name}.model' to a model that {root} serves: {', '.join(served) or 'it lists none'}"
         )
@@ -204,25 +232,52 @@ def _entry(name: str, settings: EngineSettings, listing: Json, root: str) -> Jso
 
 
 def _context(settings: EngineSettings, dialect: Dialect, entry: Json, properties: Json) -> int:
-    slot: Json = properties.get("default_generation_settings") or {}
-    told = slot.get("n_ctx") or dialect.context(entry)
+    slot = inner(properties, "default_generation_settings")
+    told = count(slot.get("n_ctx")) or dialect.context(entry)
     if told and settings.context:
-        return min(int(told), settings.context)
-    return int(told or settings.context or _ASSUMED_CONTEXT)
+        return min(told, settings.context)
+    return told or settings.context or _ASSUMED_CONTEXT
 
 
-async def _bos(http: Transport, dialect: Dialect, properties: Json) -> str:
+async def _offered(http: Transport, route: Route | None, *content: Any, model: str) -> Any:
+    """What a side route tells; None where the server, or a gateway before it, does not offer it.
+
+    Gateways refuse what they do not pass on in many ways, also as if a key were missing. Whether that one is
+    right the first completion shows.
+    """
+    if route is None:
+        return None
+    try:
+        return await http.ask(route, content[0] if content else None, model, *content[1:])
+    except EngineRejected:
+        return None
+
+
+async def _with_offered_template(
+    http: Transport, dialect: Dialect, model: str, settings: EngineSettings
+) -> Dialect:
+    """The dialect, without its way of rendering conversations where that is not offered."""
+    if settings.chat_template != "auto":
+        return dialect
+    rendered: Any = [{"role": "user", "content": "Hello"}]
+    for route in dialect.render:
+        rendered = await _offered(http, route, rendered, settings.template_kwargs, model=model)
+        if rendered is None:
+            return replace(dialect, render=())
+    return dialect
+
+
+async def _bos(http: Transport, dialect: Dialect, properties: Json, model: str) -> str:
     """The token that the server itself would put before a text prompt, if any."""
-    token = str(properties.get("bos_token") or "")
+    token = text(properties.get("bos_token"))
     if not token or dialect.tokenize is None:
         return ""
     with_bos = Route(dialect.tokenize.path, dialect.tokenize.read, _only_what_is_added)
-    added = await http.ask(with_bos)
-    return token if added else ""
+    return token if await _offered(http, with_bos, model=model) else ""
 
 
-def _only_what_is_added(*_: object) -> dict[str, Any]:
-    return {"content": "", "add_special": True}
+def _only_what_is_added(_text: object, model: str, _option: object) -> dict[str, Any]:
+    return {"model": model, "content": "", "add_special": True}
 
 
 async def _template(
@@ -231,20 +286,17 @@ async def _template(
     setting = f"{name}.chat_template"
     if settings.chat_template != "auto":
         return load_template(settings.chat_template, setting)
-    if dialect.model_path is None:
-        return None
     # The server does not render for us, but says where its model lies; it may lie within reach.
-    where = await http.ask(dialect.model_path)
-    try:
-        return load_template(where, setting)
-    except ConfigError:
-        return None
+    for route in dialect.model_path:
+        if where := await _offered(http, route, model=""):
+            try:
+                return load_template(where, setting)
+            except ConfigError:
+                return None
+    return None
 
 
 async def _probe_tokens(http: Transport, dialect: Dialect, model: str) -> list[int] | None:
-    if dialect is GENERIC or dialect.tokenize is None:
-        return None
-    try:
-        return await http.ask(dialect.tokenize, _PROBE_TEXT, model, True)
-    except EngineRejected:
-        return None
+    return (
+        None if dialect is GENERIC else await _offered(http, dialect.tokenize, _PROBE_TEXT, True, model=model)
+    )

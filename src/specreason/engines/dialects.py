@@ -8,21 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Json = Mapping[str, Any]
-
+from specreason.engines.reading import Json, count, inner, number, objects, text, token_ids
 
 # ---------------------------------------------------------------- readers shared by several servers
 
 
-def inner(reply: Json, key: str) -> Json:
-    """The object under `key`; an empty one where it is missing or null."""
-    return reply.get(key) or {}
-
-
 def _usage_cached(chunk: Json) -> int | None:
-    details = inner(chunk, "usage").get("prompt_tokens_details")
+    usage = inner(chunk, "usage")
     # vLLM omits the details without --enable-prompt-tokens-details.
-    return None if details is None else int(details.get("cached_tokens") or 0)
+    if usage.get("prompt_tokens_details") is None:
+        return None
+    return count(inner(usage, "prompt_tokens_details").get("cached_tokens")) or 0
 
 
 def _metric_sum(*names: str) -> Callable[[str], int]:
@@ -55,11 +51,11 @@ def _whole(reply: Json) -> Json:
 
 
 def _max_model_len(entry: Json) -> int | None:
-    return entry.get("max_model_len")
+    return count(entry.get("max_model_len"))
 
 
 def _token_ids(choice: Json, _chunk: Json) -> Sequence[int] | None:
-    return choice.get("token_ids")
+    return token_ids(choice.get("token_ids"))
 
 
 def _no_ids(_choice: Json, _chunk: Json) -> None:
@@ -81,6 +77,7 @@ class Route:
     path: str
     read: Callable[[Any], Any]
     body: Callable[[Any, str, Any], dict[str, Any]] | None = None  # (content, model, option); None: GET
+    names_model: bool = False  # in the query, since a GET has no body
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,9 @@ class Dialect:
     render: tuple[Route, ...] = ()  # messages in, the rendered prompt out; each reads what the last gave
     properties: Route | None = None  # tells total_slots, context and the BOS token
     running: Route | None = None  # how many requests the server works on now
-    model_path: Route | None = None  # where the server took the model (and its template) from
+    model_path: tuple[
+        Route, ...
+    ] = ()  # where the server took the model (and its template) from; any of these
 
 
 # ---------------------------------------------------------------- llama-server (also the embedded engine)
@@ -125,21 +124,21 @@ def _llama_ids(choice: Json, chunk: Json) -> Sequence[int] | None:
     The server keeps back the ids of tokens that end inside a UTF-8 character. While it speculates it tells
     ids without bytes; then only a text without such characters is surely that of its ids.
     """
+    said = text(choice.get("text"))
     if "__verbose" in chunk:
-        return chunk["__verbose"].get("tokens") if choice["text"].isascii() else None
-    content: Sequence[Json] = inner(choice, "logprobs").get("content") or ()
-    spelled = b"".join(bytes(token.get("bytes") or ()) for token in content)
-    return [token["id"] for token in content] if spelled == choice["text"].encode() else None
+        return token_ids(inner(chunk, "__verbose").get("tokens")) if said.isascii() else None
+    content = objects(inner(choice, "logprobs"), "content")
+    spelled = [i for token in content for i in token_ids(token.get("bytes")) or ()]
+    return token_ids([token.get("id") for token in content]) if spelled == list(said.encode()) else None
 
 
 def _llama_cached(chunk: Json) -> int | None:
-    return inner(chunk, "timings").get("cache_n")
+    return count(inner(chunk, "timings").get("cache_n"))
 
 
 def _llama_timings(chunk: Json) -> tuple[float | None, float | None]:
     timings = inner(chunk, "timings")
-    prompt_ms: float | None = timings.get("prompt_ms")
-    predicted_ms: float | None = timings.get("predicted_ms")
+    prompt_ms, predicted_ms = number(timings.get("prompt_ms")), number(timings.get("predicted_ms"))
     return (
         None if prompt_ms is None else prompt_ms / 1000,
         None if predicted_ms is None else predicted_ms / 1000,
@@ -148,19 +147,25 @@ def _llama_timings(chunk: Json) -> tuple[float | None, float | None]:
 
 def _llama_token_drafts(chunk: Json) -> tuple[int | None, int | None]:
     timings = inner(chunk, "timings")
-    return timings.get("draft_n"), timings.get("draft_n_accepted")
+    return count(timings.get("draft_n")), count(timings.get("draft_n_accepted"))
 
 
-def _llama_tokenize_body(text: str, _model: str, control: bool) -> dict[str, Any]:
-    return {"content": text, "add_special": False, "parse_special": control}
+# llama-server as a router of several models must be told which; one that serves a single one pays no regard.
+def _llama_tokenize_body(text: str, model: str, control: bool) -> dict[str, Any]:
+    return {"model": model, "content": text, "add_special": False, "parse_special": control}
 
 
-def _llama_render_body(messages: Sequence[Json], _model: str, options: Json) -> dict[str, Any]:
-    return {"messages": messages, "add_generation_prompt": True, "chat_template_kwargs": options}
+def _llama_render_body(messages: Sequence[Json], model: str, options: Json) -> dict[str, Any]:
+    return {
+        "model": model,
+        "messages": messages,
+        "add_generation_prompt": True,
+        "chat_template_kwargs": options,
+    }
 
 
 def _llama_context(entry: Json) -> int | None:
-    return inner(entry, "meta").get("n_ctx")
+    return count(inner(entry, "meta").get("n_ctx"))
 
 
 def _llama_running(slots: Sequence[Json]) -> int:
@@ -186,8 +191,8 @@ LLAMA_SERVER = Dialect(
     tokenize=Route("/tokenize", _tokens, _llama_tokenize_body),
     reads_control_as_text=True,
     render=(Route("/apply-template", _prompt, _llama_render_body),),
-    properties=Route("/props", _whole),
-    running=Route("/slots", _llama_running),
+    properties=Route("/props", _whole, names_model=True),
+    running=Route("/slots", _llama_running, names_model=True),
 )
 
 # ---------------------------------------------------------------- vLLM
@@ -244,7 +249,8 @@ SGLANG = Dialect(
     context=_max_model_len,
     tokenize=Route("/tokenize", _tokens, _prompt_body),
     running=Route("/metrics", _metric_sum("sglang:num_running_reqs")),
-    model_path=Route("/get_model_info", _model_path),
+    # The second is the older name of the first.
+    model_path=(Route("/model_info", _model_path), Route("/get_model_info", _model_path)),
 )
 
 # ---------------------------------------------------------------- anything else: text in, text out
@@ -256,5 +262,5 @@ DIALECTS: Mapping[str, Dialect] = {d.name: d for d in (VLLM, SGLANG, LLAMA_SERVE
 
 def recognise(models: Json) -> Dialect:
     """The dialect of a server, from its reply to GET /v1/models."""
-    owners = {str(entry.get("owned_by", "")) for entry in models.get("data", [])}
+    owners = {text(entry.get("owned_by")) for entry in objects(models, "data")}
     return next((d for d in DIALECTS.values() if d.owned_by and d.owned_by in owners), GENERIC)

@@ -3,14 +3,15 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from specreason.config import EngineSettings
+from specreason.engines import chunks as read
 from specreason.engines import control_tokens
-from specreason.engines.chunks import first_distribution, log_sum, pieces
-from specreason.engines.dialects import Dialect, Json, inner
+from specreason.engines.dialects import Dialect
+from specreason.engines.event_stream import DONE
 from specreason.engines.protocol import (
     Capabilities,
     Finish,
@@ -24,13 +25,14 @@ from specreason.engines.protocol import (
     Segment,
     Usage,
 )
+from specreason.engines.reading import Json
 from specreason.engines.slots import Slots
 from specreason.engines.templates import Template, render
 from specreason.engines.transport import Transport
-from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineUnavailable
+from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineRejected, EngineUnavailable
 
 _MOST_FIXED = 1000  # texts whose tokens are kept; a template that writes the time of day makes ever new ones
-_FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length"}
+_ACCOUNT_WITHIN = 0.5  # seconds from the finish reason to the usage; some servers never end the stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Endpoint:
     bos: str = ""  # what the server puts before a text prompt, and we before token ids
     slots: int = 0  # cache slots that a request can name
     template: Template | None = None  # ours, where the server has none to offer
+    tells_usage: bool = True  # it takes `stream_options`
 
 
 class HttpEngine:
@@ -113,8 +116,9 @@ class HttpEngine:
         body = self._body(prompt) | {
             "max_tokens": max_tokens,
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
         }
+        if sampling.top_p < 1:  # some servers refuse the 1 that is their default
+            body["top_p"] = sampling.top_p
         if sampling.seed is not None:
             body["seed"] = sampling.seed
         if stop:
@@ -145,11 +149,11 @@ class HttpEngine:
         merged: dict[str, float] = {}
 
         async def first(meter: Meter) -> AsyncGenerator[Piece, None]:
-            async for chunk in self._metered(body, prompt, session, meter):
-                for choice in chunk.get("choices") or ():
-                    for token, logprob in first_distribution(choice) if not merged else ():
+            async for _, choices in self._metered(body, prompt, session, meter):
+                for choice in choices:
+                    for token, logprob in read.first_distribution(choice) if not merged else ():
                         text = names.get(token, token)
-                        merged[text] = log_sum(merged.get(text), logprob)
+                        merged[text] = read.log_sum(merged.get(text), logprob)
                 yield Piece("")
 
         call = Generation(first)
@@ -212,6 +216,17 @@ class HttpEngine:
         endpoint = replace(self._endpoint, capabilities=capabilities)
         return HttpEngine(self._transport, self._settings, endpoint, self._on_close)
 
+    @property
+    def asks_usage(self) -> bool:
+        """Whether streams are asked to end with their usage."""
+        return self._endpoint.tells_usage
+
+    def without_usage(self) -> "HttpEngine":
+        """The same engine, which no longer asks streams to end with their usage."""
+        return HttpEngine(
+            self._transport, self._settings, replace(self._endpoint, tells_usage=False), self._on_close
+        )
+
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         if prompt.tokens is not None and prompt.tokens >= self.context_length:
             raise ContextOverflow(
@@ -223,7 +238,7 @@ class HttpEngine:
             "model": self.model,
             "prompt": prompt.ids if self._endpoint.capabilities.token_prompts else prompt.text,
             "stream": True,
-            "stream_options": {"include_usage": True},
+            **({"stream_options": {"include_usage": True}} if self._endpoint.tells_usage else {}),
             **dialect.body,
             **self._settings.extra_body,
         }
@@ -240,59 +255,45 @@ class HttpEngine:
     ) -> AsyncGenerator[Piece, None]:
         # Whoever has the last piece may close the call; the account, which follows it, must be in by then.
         last: list[Piece] = []
-        try:
-            async for chunk in self._metered(body, prompt, session, meter):
-                for choice in chunk.get("choices") or ():
-                    # The last chunk of a stopped call may carry the end token's id, which is no part of the
-                    # text.
-                    if choice.get("text") or (
-                        self._endpoint.dialect.read_ids(choice, chunk) and meter.finish != "stop"
-                    ):
-                        for told in pieces(self._endpoint.dialect, choice, chunk):
-                            if meter.finish is None:
-                                yield told
-                            else:
-                                last.append(told)
-        except EngineError:
-            if meter.finish is None:
-                raise  # else only the account is lost
+        dialect = self._endpoint.dialect
+        async for chunk, choices in self._metered(body, prompt, session, meter):
+            for choice in choices:
+                # The last chunk of a stopped call may carry the end token's id, which is no part of the text.
+                if choice.get("text") or (dialect.read_ids(choice, chunk) and meter.finish != "stop"):
+                    for told in read.pieces(dialect, choice, chunk):
+                        if meter.finish is None:
+                            yield told
+                        else:
+                            last.append(told)
         for told in last:
             yield told
 
     async def _metered(
         self, body: Mapping[str, Any], prompt: Prompt, session: str, meter: Meter
-    ) -> AsyncGenerator[Json, None]:
-        """The chunks of a call; keeps `meter` up to date, so that a call cut short has its account too."""
+    ) -> AsyncGenerator[tuple[Json, Sequence[Json]], None]:
+        """The chunks of a call and their choices; keeps `meter` up to date, also for a call cut short."""
         dialect = self._endpoint.dialect
         meter.usage = Usage(prompt_tokens=prompt.tokens)
         chunks = self._chunks(body, prompt, session)
+        held: list[str] = []
+        whole = False  # by the server's own word, though it gives no reason
         try:
-            async for chunk in chunks:
-                usage, seen = meter.usage, meter.usage.generated_tokens
-                for choice in chunk.get("choices") or ():
-                    ids = dialect.read_ids(choice, chunk)
-                    seen += len(ids) if ids is not None else bool(choice.get("text"))
-                    # "abort" and the like leave the call unfinished.
-                    if ended := _FINISH.get(str(choice.get("finish_reason"))):
-                        meter.finish = ended
-                told = inner(chunk, "usage")
-                prefill, decode = dialect.read_timings(chunk)
-                cached = dialect.read_cached(chunk)
-                drafts, drafts_kept = dialect.read_token_drafts(chunk)
-                meter.usage = Usage(
-                    prompt_tokens=told.get("prompt_tokens", usage.prompt_tokens),
-                    cached_tokens=usage.cached_tokens if cached is None else cached,
-                    generated_tokens=told.get("completion_tokens", seen),
-                    prefill_s=usage.prefill_s if prefill is None else prefill,
-                    decode_s=usage.decode_s if decode is None else decode,
-                    token_drafts=usage.token_drafts if drafts is None else drafts,
-                    token_drafts_kept=usage.token_drafts_kept if drafts_kept is None else drafts_kept,
-                )
-                yield chunk
+            while (chunk := await _next(chunks, over=meter.finish is not None)) is not None:
+                choices = read.choices(chunk, held)
+                for choice in choices:
+                    meter.finish = self._end(choice) or meter.finish
+                meter.usage = _grown(meter.usage, dialect, chunk, choices)
+                # The account follows the text, so that where it stands alone the text is over.
+                whole = chunk is DONE or (not choices and read.usage(chunk)[1] is not None)
+                yield chunk, choices
         finally:
             await chunks.aclose()
         if meter.finish is None:
-            raise EngineUnavailable("the stream broke off before its end", engine=self.name)
+            if not whole:
+                raise EngineUnavailable("the stream broke off before its end", engine=self.name)
+            meter.finish = "length" if meter.usage.generated_tokens >= body["max_tokens"] else "stop"
+        if held:
+            yield {}, [{"text": "\N{REPLACEMENT CHARACTER}"}]
 
     async def _chunks(
         self, body: Mapping[str, Any], prompt: Prompt, session: str
@@ -304,6 +305,46 @@ class HttpEngine:
             async with aclosing(self._transport.stream(pinned, dialect.headers)) as chunks:
                 async for chunk in chunks:
                     yield chunk
+
+    def _end(self, choice: Json) -> Finish | None:
+        """Why the text of a choice ends, None if it goes on. Raises EngineError for an end that is none."""
+        ended, failed = read.finish(choice)
+        if not failed:
+            return ended
+        if read.is_refusal(failed):
+            raise EngineRejected(f"a filter of the server stopped the text ({failed!r})", engine=self.name)
+        raise EngineUnavailable(f"the server gave up inside the text ({failed!r})", engine=self.name)
+
+
+async def _next(chunks: AsyncGenerator[Json, None], *, over: bool) -> Json | None:
+    """The next chunk, None after the last. Once the text is over its account is welcome, but not needed."""
+    if not over:
+        return await anext(chunks, None)
+    with suppress(TimeoutError, EngineError):
+        async with asyncio.timeout(_ACCOUNT_WITHIN):
+            return await anext(chunks, None)
+    return None
+
+
+def _grown(usage: Usage, dialect: Dialect, chunk: Json, choices: Sequence[Json]) -> Usage:
+    """The account of a call after one more chunk."""
+    seen = usage.generated_tokens
+    for choice in choices:
+        ids = dialect.read_ids(choice, chunk)
+        seen += len(ids) if ids is not None else bool(choice.get("text"))
+    prompt_tokens, generated = read.usage(chunk)
+    prefill, decode = dialect.read_timings(chunk)
+    cached = dialect.read_cached(chunk)
+    drafts, drafts_kept = dialect.read_token_drafts(chunk)
+    return Usage(
+        prompt_tokens=prompt_tokens or usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens if cached is None else cached,
+        generated_tokens=generated or seen,
+        prefill_s=usage.prefill_s if prefill is None else prefill,
+        decode_s=usage.decode_s if decode is None else decode,
+        token_drafts=usage.token_drafts if drafts is None else drafts,
+        token_drafts_kept=usage.token_drafts_kept if drafts_kept is None else drafts_kept,
+    )
 
 
 def fingerprint(ids: Sequence[int]) -> str:
