@@ -187,7 +187,7 @@ class Account:
             self._cached = event.cached_tokens
 
     def _measure_prompt(self, event: CallEnded) -> None:
-        """Take the shortest prompt that a server told of; one that closes the chain holds all of its steps."""
+        """Take the shortest prompt that a server told of; the one before the answer holds all steps."""
         told = event.prompt_tokens
         if not told or (event.phase == "answer" and self._told_prompt):
             return
