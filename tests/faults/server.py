@@ -78,13 +78,14 @@ class FakeServer:
             writer.close()
 
     async def _answer(self, exchange: Exchange) -> None:
-        if (other := self.others.get(exchange.path.partition("?")[0])) is not None:
+        path = exchange.path.partition("?")[0]
+        if (other := self.others.get(path)) is not None:
             await other(exchange)
-        elif exchange.path == "/v1/models":
+        elif path == "/v1/models":
             await (self.listing or self._list)(exchange)
-        elif exchange.path == "/tokenize" and self.owner == "vllm":
+        elif path == "/tokenize" and self.owner == "vllm":
             await send_json({"tokens": list(exchange.body["prompt"].encode())})(exchange)
-        elif exchange.path == "/v1/completions":
+        elif path == "/v1/completions":
             self.completions.append(exchange.body)
             self.asked.set()
             behaviour = self.next.pop(0) if self.next else self.always or said("one", " two")
@@ -93,7 +94,7 @@ class FakeServer:
                 await behaviour(exchange)
             finally:
                 self.running -= 1
-        elif exchange.path == "/metrics" and self.owner == "vllm":
+        elif path == "/metrics" and self.owner == "vllm":
             await send(f"vllm:num_requests_running{{}} {self.running}\n", kind="text/plain")(exchange)
         else:
             await send_json({"error": {"message": "Not Found"}}, status=404)(exchange)

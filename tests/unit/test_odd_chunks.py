@@ -28,7 +28,7 @@ from specreason.engines.transport import Transport
 from specreason.errors import EngineError, EngineRejected, EngineUnavailable
 
 # As some servers send them: half characters, numbers that are no numbers, words for numbers.
-ODD = (
+ODD: Sequence[Any] = (
     None,
     True,
     0,

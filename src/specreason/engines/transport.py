@@ -174,8 +174,10 @@ class Transport:
         try:
             yield
         except httpx2.ConnectTimeout:
+            encrypted = " that speaks https" if self.root.lower().startswith("https:") else ""
             raise EngineUnavailable(
-                f"{self.root} did not accept a connection; is the server running?", engine=self.name
+                f"{self.root} did not accept a connection; is a server running there{encrypted}?",
+                engine=self.name,
             ) from None
         except httpx2.TimeoutException:
             raise EngineTimeout(
