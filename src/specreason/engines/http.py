@@ -47,7 +47,6 @@ class Endpoint:
     bos: str = ""  # what the server puts before a text prompt, and we before token ids
     slots: int = 0  # cache slots that a request can name
     template: Template | None = None  # ours, where the server has none to offer
-    tells_usage: bool = True  # it takes `stream_options`
 
 
 class HttpEngine:
@@ -194,7 +193,12 @@ class HttpEngine:
     async def running_requests(self) -> int | None:
         """How many requests the server works on, by its own count; None if it does not say."""
         route = self._endpoint.dialect.running
-        return None if route is None else int(await self._transport.ask(route))
+        if route is None:
+            return None
+        try:
+            return int(await self._transport.ask(route, model=self.model))
+        except EngineRejected:
+            return None  # not switched on, or not passed on by a gateway
 
     async def aclose(self) -> None:
         """Close the connections, and the model if it lives in this process."""
@@ -207,17 +211,6 @@ class HttpEngine:
         endpoint = replace(self._endpoint, capabilities=capabilities)
         return HttpEngine(self._transport, self._settings, endpoint, self._on_close)
 
-    @property
-    def asks_usage(self) -> bool:
-        """Whether streams are asked to end with their usage."""
-        return self._endpoint.tells_usage
-
-    def without_usage(self) -> "HttpEngine":
-        """The same engine, which no longer asks streams to end with their usage."""
-        return HttpEngine(
-            self._transport, self._settings, replace(self._endpoint, tells_usage=False), self._on_close
-        )
-
     def _body(self, prompt: Prompt, session: str) -> dict[str, Any]:
         if prompt.tokens is not None and prompt.tokens >= self.context_length:
             raise ContextOverflow(
@@ -229,10 +222,11 @@ class HttpEngine:
             "model": self.model,
             "prompt": prompt.ids if self._endpoint.capabilities.token_prompts else prompt.text,
             "stream": True,
-            **({"stream_options": {"include_usage": True}} if self._endpoint.tells_usage else {}),
             **dialect.body,
             **self._settings.extra_body,
         }
+        if self._endpoint.capabilities.usage:
+            body.setdefault("stream_options", {"include_usage": True})
         if dialect.session_field and session and self._endpoint.slots:
             body[dialect.session_field] = self._slot(session)
         return body
@@ -284,7 +278,7 @@ class HttpEngine:
                 choices = read.choices(chunk, held)
                 for choice in choices:
                     meter.finish = self._end(choice) or meter.finish
-                meter.usage = _grown(meter.usage, dialect, chunk, choices)
+                meter.usage = read.grown(meter.usage, dialect, chunk, choices)
                 # The account follows the text, so that where it stands alone the text is over.
                 whole = chunk is DONE or (not choices and read.usage(chunk)[1] is not None)
                 yield chunk, choices
@@ -315,27 +309,6 @@ async def _next(chunks: AsyncGenerator[Json, None], *, over: bool) -> Json | Non
         async with asyncio.timeout(_ACCOUNT_WITHIN):
             return await anext(chunks, None)
     return None
-
-
-def _grown(usage: Usage, dialect: Dialect, chunk: Json, choices: Sequence[Json]) -> Usage:
-    """The account of a call after one more chunk."""
-    seen = usage.generated_tokens
-    for choice in choices:
-        ids = dialect.read_ids(choice, chunk)
-        seen += len(ids) if ids is not None else bool(choice.get("text"))
-    prompt_tokens, generated = read.usage(chunk)
-    prefill, decode = dialect.read_timings(chunk)
-    cached = dialect.read_cached(chunk)
-    drafts, drafts_kept = dialect.read_token_drafts(chunk)
-    return Usage(
-        prompt_tokens=prompt_tokens or usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens if cached is None else cached,
-        generated_tokens=generated or seen,
-        prefill_s=usage.prefill_s if prefill is None else prefill,
-        decode_s=usage.decode_s if decode is None else decode,
-        token_drafts=usage.token_drafts if drafts is None else drafts,
-        token_drafts_kept=usage.token_drafts_kept if drafts_kept is None else drafts_kept,
-    )
 
 
 def fingerprint(ids: Sequence[int]) -> str:

@@ -68,7 +68,7 @@ class Transport:
                 timeout=httpx2.Timeout(settings.silence_timeout, connect=settings.connect_timeout, pool=None),
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=32),
                 transport=transport,
-                verify=_certificates(name, settings.ca_file),
+                verify=transport is not None or _certificates(name, settings.ca_file),
                 trust_env=False,  # a proxy set for the internet must not come between us and a local server
             )
 
