@@ -188,6 +188,13 @@ def test_texts_of_tables_are_not_shown() -> None:
     assert "hush" not in error_of(env={"SPECREASON_BASE__EXTRA_BODY": "hush"})
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "2026-11-28"])
+def test_a_table_that_no_request_can_carry_is_refused(value: str) -> None:
+    message = error_of(env={"SPECREASON_BASE__EXTRA_BODY": f"{{a = {{b = {value}}}}}"})
+    assert "'base.extra_body'" in message
+    assert "what JSON can carry" in message
+
+
 @pytest.mark.parametrize("value", ["sk-1234\u2026", "sk\u200b-1234", "sk-12\n34", "sk-12\x0034", "clé"])
 @pytest.mark.parametrize("key", ["api_key", "headers"])
 def test_what_no_header_can_carry_is_named_without_its_value(value: str, key: str) -> None:
