@@ -156,7 +156,7 @@ ERRORS: dict[str, tuple[str, type[EngineError], str]] = {
     "detail": (event({"detail": {"error": {"message": TOO_LONG}}}), ContextOverflow, "512"),
     "an event": ("event: error\n" + event({"message": TOO_LONG}), ContextOverflow, "512"),
     "an event of text": (f"event: error\ndata: {TOO_LONG}\n\n", ContextOverflow, "512"),
-    "a body after a bare field": (f'error: {{"code":500,"message":"{TOO_LONG}"}}\n\n', ContextOverflow, "512"),
+    "a body of a bare field": (f'error: {{"message": "{TOO_LONG}"}}\n\n', ContextOverflow, "512"),
     "a body": (json.dumps({"error": {"message": TOO_LONG}}), ContextOverflow, "512"),
     "a body of another": (json.dumps({"detail": "no model", "status": 404}), EngineRejected, "no model"),
     "a number as text": (event({"error": {"message": "bad", "code": "400"}}), EngineRejected, "400: bad"),
