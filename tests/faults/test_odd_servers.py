@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import ssl
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -137,9 +136,9 @@ async def test_an_end_that_never_comes_is_not_waited_for() -> None:
 
     async with serving(FakeServer(always=behave)) as fake:
         engine = await connected(fake, silence_timeout=60.0)
-        begun = time.perf_counter()
-        assert await ask(engine) == "four"
-        assert time.perf_counter() - begun < 10
+        async with asyncio.timeout(40):  # a wait in vain makes the next one shorter, or this would take 50 s
+            for _ in range(100):
+                assert await ask(engine) == "four"
         await asyncio.wait_for(fake.client_left.wait(), 5)
         await engine.aclose()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from specreason.config import EngineSettings
 from specreason.engines.chunks import choices, first_distribution, log_sum, pieces
+from specreason.engines.connect import connect
 from specreason.engines.dialects import DIALECTS, GENERIC, VLLM, Dialect
 from specreason.engines.http import Endpoint, HttpEngine
 from specreason.engines.protocol import (
@@ -25,7 +26,7 @@ from specreason.engines.protocol import (
     Usage,
 )
 from specreason.engines.transport import Transport
-from specreason.errors import EngineError, EngineRejected, EngineUnavailable
+from specreason.errors import ConfigError, EngineError, EngineRejected, EngineUnavailable
 
 # As some servers send them: half characters, numbers that are no numbers, words for numbers.
 ODD: Sequence[Any] = (
@@ -155,6 +156,37 @@ def test_any_bytes_give_an_error_of_ours_or_nothing(sent: bytes) -> None:
     except EngineError:
         return
     assert "".join(piece.text for piece in said) == ""
+
+
+ENTRY = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("id", "name", "model", "owned_by", "max_model_len", "meta", "aliases"), VALUES),
+)
+ENTRIES = st.lists(ENTRY | VALUES, max_size=3) | VALUES
+
+
+@settings(max_examples=200)
+@given(
+    st.fixed_dictionaries({}, optional={"data": ENTRIES, "models": ENTRIES}) | VALUES,
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("tokens", "prompt", "total_slots", "bos_token"), VALUES)
+    ),
+    st.sampled_from(["auto", *sorted(DIALECTS)]),
+    st.sampled_from(["", "m"]),
+)
+def test_any_json_connects_or_is_an_error_of_ours(listing: Any, side: Any, dialect: str, model: str) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/completions":
+            return httpx2.Response(200, content=ends("stop"))
+        return httpx2.Response(200, content=json.dumps(listing if request.url.path == "/v1/models" else side))
+
+    told = EngineSettings.model_validate({"url": "http://127.0.0.1:9", "dialect": dialect, "model": model})
+    try:
+        connected = asyncio.run(connect("base", told, transport=httpx2.MockTransport(answer)))
+    except (EngineError, ConfigError):
+        return
+    connected.model.encode()
+    assert connected.context_length > 0
 
 
 @given(st.text(min_size=1, max_size=12), st.data())

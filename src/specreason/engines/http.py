@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +65,7 @@ class HttpEngine:
         self._slots: OrderedDict[str, int] = OrderedDict()
         self._candidate_ids: dict[str, int | None] = {}
         self._fixed: dict[str, Segment] = {}
+        self._account_within = _ACCOUNT_WITHIN
 
     @property
     def name(self) -> str:
@@ -274,7 +274,7 @@ class HttpEngine:
         held: list[str] = []
         whole = False  # by the server's own word, though it gives no reason
         try:
-            while (chunk := await _next(chunks, over=meter.finish is not None)) is not None:
+            while (chunk := await self._next(chunks, over=meter.finish is not None)) is not None:
                 choices = read.choices(chunk, held)
                 for choice in choices:
                     meter.finish = self._end(choice) or meter.finish
@@ -291,6 +291,21 @@ class HttpEngine:
         if held:
             yield {}, [{"text": "\N{REPLACEMENT CHARACTER}"}]
 
+    async def _next(self, chunks: AsyncGenerator[Json, None], *, over: bool) -> Json | None:
+        """The next chunk, None after the last. Once the text is over its account is welcome, not needed."""
+        if not over:
+            return await anext(chunks, None)
+        try:
+            async with asyncio.timeout(self._account_within):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            self._account_within /= 2  # a server that never ends its streams is not waited for each time
+            return None
+        except EngineError:
+            return None
+        self._account_within = _ACCOUNT_WITHIN
+        return chunk
+
     def _end(self, choice: Json) -> Finish | None:
         """Why the text of a choice ends, None if it goes on. Raises EngineError for an end that is none."""
         ended, failed = read.finish(choice)
@@ -299,16 +314,6 @@ class HttpEngine:
         if read.is_refusal(failed):
             raise EngineRejected(f"a filter of the server stopped the text ({failed!r})", engine=self.name)
         raise EngineUnavailable(f"the server gave up inside the text ({failed!r})", engine=self.name)
-
-
-async def _next(chunks: AsyncGenerator[Json, None], *, over: bool) -> Json | None:
-    """The next chunk, None after the last. Once the text is over its account is welcome, but not needed."""
-    if not over:
-        return await anext(chunks, None)
-    with suppress(TimeoutError, EngineError):
-        async with asyncio.timeout(_ACCOUNT_WITHIN):
-            return await anext(chunks, None)
-    return None
 
 
 def fingerprint(ids: Sequence[int]) -> str:
