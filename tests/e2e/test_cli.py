@@ -193,11 +193,12 @@ def test_doctor_probes_every_capability(pocket: Path) -> None:
 
 
 def test_doctor_exits_with_1_if_an_endpoint_is_down(tmp_path: Path) -> None:
-    url = "http://127.0.0.1:9/v1"
+    url = "http://me:do-not-tell@127.0.0.1:9/v1?key=do-not-tell"
     process = run("doctor", cwd=tmp_path, SPECREASON_BASE__URL=url, SPECREASON_SMALL__URL=url,
                   SPECREASON_BASE__ATTEMPTS="1", SPECREASON_SMALL__ATTEMPTS="1")  # fmt: skip
     assert process.returncode == 1
     assert "nothing answers" in process.stdout.decode()
+    assert "do-not-tell" not in process.stdout.decode() + said(process)
 
 
 def test_retries_do_not_cut_the_display(tmp_path: Path) -> None:

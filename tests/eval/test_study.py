@@ -13,6 +13,7 @@ from specreason.cli.eval_axes import grid_of
 from specreason.cli.eval_run import alone
 from specreason.config import Scheme, Settings
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
+from specreason.eval.facts import sharing
 from specreason.eval.grid import Cell, Grid, short_labels
 from specreason.eval.rows import Draft, steps_from_text, steps_to_text
 from specreason.eval.runner import StudyStopped, blocks, seed_of
@@ -238,3 +239,10 @@ def test_labels_tell_cells_apart() -> None:
     a, b = Cell("specreason", 7.0, 0, 100), Cell("specreason", 7.5, 0, 100)
     assert a.label == "specreason threshold=7 first-n=0 budget=100 at-once=1"
     assert short_labels([a, b]) == {a: "specreason ≥7", b: "specreason ≥7.5"}
+
+
+def test_no_secret_of_the_endpoints_is_told() -> None:
+    url = "http://me:do-not-tell@127.0.0.1:9/v1?key=do-not-tell"
+    told = sharing(Settings.model_validate({"base": {"url": url}, "small": {"url": url}}))
+    assert "do-not-tell" not in told
+    assert told.count("127.0.0.1:9/v1") == 2

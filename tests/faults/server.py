@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,8 +27,8 @@ class Exchange:
         lines += [f"{name}: {value}" for name, value in (extra or {}).items()]
         await self.raw("\r\n".join([*lines, "", ""]))
 
-    async def raw(self, text: str) -> None:
-        self.writer.write(text.encode())
+    async def raw(self, text: str | bytes) -> None:
+        self.writer.write(text if isinstance(text, bytes) else text.encode())
         await self.writer.drain()
 
     async def event(self, chunk: Body) -> None:
@@ -49,6 +50,7 @@ class FakeServer:
     owner: str = "someone"
     models: Sequence[str] = ("fake-model",)
     listing: Behaviour | None = None
+    others: Mapping[str, Behaviour] = field(default_factory=dict[str, Behaviour])  # by path
     next: list[Behaviour] = field(default_factory=list[Behaviour])
     always: Behaviour | None = None
     completions: list[Body] = field(default_factory=list[Body])
@@ -76,11 +78,14 @@ class FakeServer:
             writer.close()
 
     async def _answer(self, exchange: Exchange) -> None:
-        if exchange.path == "/v1/models":
+        path = exchange.path.partition("?")[0]
+        if (other := self.others.get(path)) is not None:
+            await other(exchange)
+        elif path == "/v1/models":
             await (self.listing or self._list)(exchange)
-        elif exchange.path == "/tokenize" and self.owner == "vllm":
+        elif path == "/tokenize" and self.owner == "vllm":
             await send_json({"tokens": list(exchange.body["prompt"].encode())})(exchange)
-        elif exchange.path == "/v1/completions":
+        elif path == "/v1/completions":
             self.completions.append(exchange.body)
             self.asked.set()
             behaviour = self.next.pop(0) if self.next else self.always or said("one", " two")
@@ -89,7 +94,7 @@ class FakeServer:
                 await behaviour(exchange)
             finally:
                 self.running -= 1
-        elif exchange.path == "/metrics" and self.owner == "vllm":
+        elif path == "/metrics" and self.owner == "vllm":
             await send(f"vllm:num_requests_running{{}} {self.running}\n", kind="text/plain")(exchange)
         else:
             await send_json({"error": {"message": "Not Found"}}, status=404)(exchange)
@@ -174,11 +179,22 @@ def send(
     return behave
 
 
+def refusing(field: str, message: str, then: Behaviour | None = None) -> Behaviour:
+    """Refuses requests that have a field, as servers refuse what they do not know."""
+
+    async def behave(exchange: Exchange) -> None:
+        refusal = send_json({"error": {"message": message, "code": 400}}, status=400)
+        await (refusal if field in exchange.body else then or said("one", " two"))(exchange)
+
+    return behave
+
+
 @asynccontextmanager
-async def serving(fake: FakeServer) -> AsyncGenerator[FakeServer]:
+async def serving(fake: FakeServer, tls: ssl.SSLContext | None = None) -> AsyncGenerator[FakeServer]:
     """Serve on a free port of loopback; `fake.url` tells where."""
-    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
-    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    fake.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1"
     try:
         yield fake
     finally:

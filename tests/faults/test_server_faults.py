@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx2
 import pytest
 from model_server import TEMPLATE, serving_script
-from server import FakeServer
+from server import Behaviour, FakeServer, breaks_off, chunk, said, serving
 from serving import (
     ANSWER,
     BASE,
@@ -264,6 +264,55 @@ async def test_the_model_servers_stop_within_a_second_of_a_client_that_leaves(
         await models.until_running(True, within=20)
         asked.cancel()
         await models.until_running(False, within=1.0)
+
+
+# ---------------------------------------------------------------- model servers that answer oddly
+
+
+def text_only(url: str, **more: Any) -> dict[str, Any]:
+    return {"url": url, "chat_template": "chatml", "thinking": "off", **more}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "code"),
+    [
+        (
+            breaks_off(then='data: {"error": {"message": "no", "code": "context_length_exceeded"}}\n\n'),
+            400,
+            "context_length_exceeded",
+        ),
+        (
+            breaks_off(then='data: {"error": "the prompt is too long: 9 tokens > 8 maximum"}\n\n'),
+            400,
+            "context_length_exceeded",
+        ),
+        (breaks_off(then=f"data: {json.dumps(chunk('', 'content_filter'))}\n\n"), 502, "engine_rejected"),
+        (breaks_off(then="data: nonsense\n\n"), 502, "engine_rejected"),
+    ],
+)
+async def test_what_cannot_change_is_told_at_once(behaviour: Behaviour, status: int, code: str) -> None:
+    async with serving(FakeServer()) as fake:
+        sections = {"base": text_only(fake.url), "small": text_only(fake.url)}
+        async with served_with(sections, resume_within=60) as state:
+            fake.always = behaviour
+            fake.completions.clear()
+            reply = await asyncio.wait_for(
+                state.client.post(PATH, json=asking(specreason={"scheme": "base"})), timeout=20
+            )
+            assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+            assert len(fake.completions) == 1
+
+
+async def test_a_model_server_that_takes_text_only_tells_the_prompts_tokens() -> None:
+    async with serving(FakeServer(always=said("So \\boxed{156}."))) as fake:
+        sections = {"base": text_only(fake.url), "small": text_only(fake.url)}
+        async with served_with(sections) as state:
+            fake.completions.clear()
+            usage = (await state.chat(specreason={"scheme": "base"})).json()["usage"]
+            shortest = min(len(body["prompt"]) for body in fake.completions)  # what the server counts
+            assert usage["prompt_tokens"] == shortest
+            assert usage["total_tokens"] == shortest + usage["completion_tokens"]
+            assert await state.metric("conversation_tokens_total") == shortest
 
 
 # ---------------------------------------------------------------- what stands in between

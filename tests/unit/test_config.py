@@ -146,3 +146,69 @@ def test_a_password_in_an_address_is_not_shown() -> None:
     settings = load_settings(flags={"base.url": "http://user:hush@127.0.0.1:9/v1"}, env={})
     assert "hush" not in settings.model_dump_json()
     assert settings.base.url == "http://user:hush@127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "taken"),
+    [
+        ("http://h:1", "http://h:1"),
+        ("http://h:1/", "http://h:1"),
+        (" http://h:1/v1/\n", "http://h:1/v1"),
+        ("\ufeffhttp://h:1/v1\u200b", "http://h:1/v1"),
+        ("http://h:1/v1.", "http://h:1/v1"),
+        ("HTTPS://h/openai/v1/completions", "https://h/openai/v1"),
+        ("http://h/v1/chat/completions/", "http://h/v1"),
+        ("http://h/v1/models#top", "http://h/v1"),
+        ("https://h/v1/completions?api-version=2", "https://h/v1?api-version=2"),
+    ],
+)
+def test_an_address_is_taken_as_it_is_pasted(pasted: str, taken: str) -> None:
+    assert load_settings(flags={"base.url": pasted}, env={}).base.url == taken
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://me:hush-hush@h/v1", "http://me:hush@hush@h/v1", "http://hush@h/v1", "http://h/v1?key=hush"],
+)
+def test_no_secret_of_an_address_is_shown(url: str) -> None:
+    settings = load_settings(flags={"base.url": url, "base.decode_url": url}, env={})
+    assert settings.base.url == url
+    assert "hush" not in settings.model_dump_json() + repr(settings) + str(settings.base)
+    assert "hush" not in error_of(flags={"base.url": url.replace("http:", "htps:")})
+
+
+def test_texts_of_tables_are_not_shown() -> None:
+    table = "{deep = {key = 'hush', keys = ['hush']}, priority = 1, on = true}"
+    env = {"SPECREASON_BASE__EXTRA_BODY": table, "SPECREASON_BASE__TEMPLATE_KWARGS": table}
+    settings = load_settings(env=env)
+    assert settings.base.extra_body["deep"]["key"] == "hush"
+    assert "hush" not in settings.model_dump_json() + repr(settings)
+    shown = settings.model_dump(mode="json")["base"]["extra_body"]
+    assert shown == {"deep": {"key": "***", "keys": ["***"]}, "priority": 1, "on": True}
+    assert "hush" not in error_of(env={"SPECREASON_BASE__EXTRA_BODY": "hush"})
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "2026-11-28"])
+def test_a_table_that_no_request_can_carry_is_refused(value: str) -> None:
+    message = error_of(env={"SPECREASON_BASE__EXTRA_BODY": f"{{a = {{b = {value}}}}}"})
+    assert "'base.extra_body'" in message
+    assert "what JSON can carry" in message
+
+
+@pytest.mark.parametrize("value", ["sk-1234\u2026", "sk\u200b-1234", "sk-12\n34", "sk-12\x0034", "clé"])
+@pytest.mark.parametrize("key", ["api_key", "headers"])
+def test_what_no_header_can_carry_is_named_without_its_value(value: str, key: str) -> None:
+    given: object = value if key == "api_key" else {"X-Key": value}
+    message = error_of(flags={f"base.{key}": given})
+    assert f"'base.{key}'" in message
+    assert "which no header can carry" in message
+    assert value not in message
+    assert value[:4] not in message
+
+
+def test_white_space_around_a_key_is_left_out() -> None:
+    base = load_settings(flags={"base.api_key": " sk-1234\r\n", "base.headers": {"X": "a b\n"}}, env={}).base
+    assert base.api_key is not None
+    assert base.api_key.get_secret_value() == "sk-1234"
+    assert base.headers["X"].get_secret_value() == "a b"
+    assert "name of a header" in error_of(flags={"base.headers": {"X Key": "a"}})

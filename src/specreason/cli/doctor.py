@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from specreason.config import EngineSettings, Settings, load_settings
+from specreason.config.endpoint import shown_address
 from specreason.engines.connect import probe_cancellation
 from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
 from specreason.engines.http import HttpEngine
@@ -71,9 +72,9 @@ async def _engines(settings: Settings, console: Console) -> bool:
         decoding = settings.base.model_copy(update={"url": settings.base.decode_url})
         sections.append(("base+decode", decoding))
     for role, section in sections:
-        console.print(
-            f"\n[bold]{role}[/]: {section.url or 'embedded'} {section.model or '(no model is set)'}"
-        )
+        where = "embedded" if section.url is None else shown_address(section.url)
+        console.print(f"\n[bold]{role}[/]: ", end="")
+        console.print(f"{where} {section.model or '(no model is set)'}", markup=False)
         try:
             engine = await open_engine("small" if role == "small" else "base", section)
         except SpecReasonError as error:

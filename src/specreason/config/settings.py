@@ -4,6 +4,7 @@ The documentation page and `specreason config --explain` are generated from thes
 description of a field is the only place where a knob is explained.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
@@ -157,6 +158,17 @@ class EngineSettings(_Section):
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
         return fine
+
+    @field_validator("extra_body", "template_kwargs")
+    @classmethod
+    def _is_json(cls, table: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(table, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "it must hold what JSON can carry: texts, numbers, switches, lists, tables"
+            ) from None
+        return table
 
     @field_serializer("extra_body", "template_kwargs", when_used="json")
     def _without_texts(self, table: dict[str, Any]) -> Any:

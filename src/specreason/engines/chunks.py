@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from specreason.engines.dialects import Dialect
-from specreason.engines.protocol import Finish, Piece
+from specreason.engines.protocol import Finish, Piece, Usage
 from specreason.engines.reading import (
     Json,
     count,
@@ -94,6 +94,27 @@ def usage(chunk: Json) -> tuple[int | None, int | None]:
     """Tokens of the prompt and of the completion, None where they are not told."""
     told = inner(chunk, "usage")
     return count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
+
+
+def grown(account: Usage, dialect: Dialect, chunk: Json, told: Sequence[Json]) -> Usage:
+    """The account of a call after one more chunk, whose choices are `told`."""
+    seen = account.generated_tokens
+    for choice in told:
+        ids = dialect.read_ids(choice, chunk)
+        seen += len(ids) if ids is not None else bool(choice.get("text"))
+    prompt_tokens, generated = usage(chunk)
+    prefill, decode = dialect.read_timings(chunk)
+    cached = dialect.read_cached(chunk)
+    drafts, drafts_kept = dialect.read_token_drafts(chunk)
+    return Usage(
+        prompt_tokens=prompt_tokens or account.prompt_tokens,
+        cached_tokens=account.cached_tokens if cached is None else cached,
+        generated_tokens=generated or seen,
+        prefill_s=account.prefill_s if prefill is None else prefill,
+        decode_s=account.decode_s if decode is None else decode,
+        token_drafts=account.token_drafts if drafts is None else drafts,
+        token_drafts_kept=account.token_drafts_kept if drafts_kept is None else drafts_kept,
+    )
 
 
 def first_distribution(choice: Json) -> list[tuple[str, float]]:

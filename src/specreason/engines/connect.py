@@ -37,7 +37,6 @@ _MODELS = Route("/v1/models", _models)
 # Assumed where neither the endpoint nor the settings say; small enough to be true of any current model.
 _ASSUMED_CONTEXT = 4096
 _LOGPROBS = (5, 1, 0)  # asked for where a server refuses as many as its kind usually tells
-_USAGE_FIELD = "stream_options"
 # Tokenizers that split this alike are alike: words, digits, operators, scripts, thinking tags.
 _PROBE_TEXT = (
     "First, 12345.678 + 90 = \\frac{3}{4}; café naïve 東京 Привет 🦊\n\nTherefore\tx² ≤ y <think>so</think>"
@@ -118,10 +117,7 @@ async def _with_seen_capabilities(
             told = await trial.next_token_logprobs(prompt) if asks else NextToken({}, call.usage, 0.0)
             break
         except EngineRejected as refusal:
-            if _USAGE_FIELD in str(refusal) and trial.asks_usage:
-                engine = engine.without_usage()
-            else:
-                capabilities = _fewer(capabilities, refusal)
+            capabilities = _fewer(capabilities, refusal)
     taken = segment.ids is not None and call.usage.prompt_tokens == len(segment.ids)
     return engine.with_capabilities(
         replace(
@@ -144,6 +140,8 @@ def _fewer(capabilities: Capabilities, refusal: EngineRejected) -> Capabilities:
     """
     logprobs = capabilities.first_token_logprobs
     fewer = next((n for n in _LOGPROBS if n < logprobs), None)
+    if capabilities.usage and ("stream_options" in str(refusal) or "include_usage" in str(refusal)):
+        return replace(capabilities, usage=False)
     if capabilities.token_prompts and not (logprobs and "logprobs" in str(refusal)):
         return replace(capabilities, token_prompts=False)
     if fewer is None:

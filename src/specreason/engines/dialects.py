@@ -39,11 +39,16 @@ def _prompt_body(text: str, model: str, _control: bool) -> dict[str, Any]:
 
 
 def _tokens(reply: Json) -> list[int]:
-    return list(reply["tokens"])
+    ids = token_ids(reply["tokens"])
+    if ids is None:
+        raise TypeError("tokens must be ids")
+    return ids
 
 
 def _prompt(reply: Json) -> str:
-    return str(reply["prompt"])
+    if not isinstance(reply["prompt"], str):
+        raise TypeError("a prompt must be a text")
+    return text(reply["prompt"])
 
 
 def _whole(reply: Json) -> Json:

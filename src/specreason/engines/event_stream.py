@@ -14,6 +14,7 @@ from specreason.engines.refusals import is_error, parsed
 DONE: Final[Json] = {"done": True}  # told apart by identity: the server has said that all is sent
 _LINGER = 0.02  # seconds from a reply's last event to its end
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_BARE_ERROR = b"error:"  # a field of its own, as older versions of llama-server send
 _ENOUGH = max(map(len, _FIELDS))  # bytes by which a stream is known
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_BODY = 100_000  # bytes that are read of what is no stream
@@ -43,6 +44,8 @@ async def chunks(response: httpx2.Response) -> AsyncGenerator[Json, None]:
     """
     body = response.aiter_bytes()
     start = await _start_of(body)
+    if start.startswith(_BARE_ERROR):
+        raise await _no_stream(start.removeprefix(_BARE_ERROR), body)
     streamed = "event-stream" in response.headers.get("content-type", "").lower()
     if not start.startswith(_FIELDS) and not (streamed and start[:1] not in {b"{", b"[", b"<"}):
         raise await _no_stream(start, body)

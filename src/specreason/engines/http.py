@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,6 @@ class Endpoint:
     bos: str = ""  # what the server puts before a text prompt, and we before token ids
     slots: int = 0  # cache slots that a request can name
     template: Template | None = None  # ours, where the server has none to offer
-    tells_usage: bool = True  # it takes `stream_options`
 
 
 class HttpEngine:
@@ -67,6 +66,7 @@ class HttpEngine:
         self._slots = Slots(endpoint.slots if self.names_slots else 0)
         self._candidate_ids: dict[str, int | None] = {}
         self._fixed: dict[str, Segment] = {}
+        self._account_within = _ACCOUNT_WITHIN
 
     @property
     def name(self) -> str:
@@ -199,7 +199,12 @@ class HttpEngine:
     async def running_requests(self) -> int | None:
         """How many requests the server works on, by its own count; None if it does not say."""
         route = self._endpoint.dialect.running
-        return None if route is None else int(await self._transport.ask(route))
+        if route is None:
+            return None
+        try:
+            return int(await self._transport.ask(route, model=self.model))
+        except EngineRejected:
+            return None  # not switched on, or not passed on by a gateway
 
     def end_session(self, session: str) -> None:
         """See `Engine.end_session`."""
@@ -216,17 +221,6 @@ class HttpEngine:
         endpoint = replace(self._endpoint, capabilities=capabilities)
         return HttpEngine(self._transport, self._settings, endpoint, self._on_close)
 
-    @property
-    def asks_usage(self) -> bool:
-        """Whether streams are asked to end with their usage."""
-        return self._endpoint.tells_usage
-
-    def without_usage(self) -> "HttpEngine":
-        """The same engine, which no longer asks streams to end with their usage."""
-        return HttpEngine(
-            self._transport, self._settings, replace(self._endpoint, tells_usage=False), self._on_close
-        )
-
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         if prompt.tokens is not None and prompt.tokens >= self.context_length:
             raise ContextOverflow(
@@ -238,10 +232,11 @@ class HttpEngine:
             "model": self.model,
             "prompt": prompt.ids if self._endpoint.capabilities.token_prompts else prompt.text,
             "stream": True,
-            **({"stream_options": {"include_usage": True}} if self._endpoint.tells_usage else {}),
             **dialect.body,
             **self._settings.extra_body,
         }
+        if self._endpoint.capabilities.usage:
+            body.setdefault("stream_options", {"include_usage": True})
         return body
 
     async def _candidate_id(self, text: str) -> int | None:
@@ -278,11 +273,11 @@ class HttpEngine:
         held: list[str] = []
         whole = False  # by the server's own word, though it gives no reason
         try:
-            while (chunk := await _next(chunks, over=meter.finish is not None)) is not None:
+            while (chunk := await self._next(chunks, over=meter.finish is not None)) is not None:
                 choices = read.choices(chunk, held)
                 for choice in choices:
                     meter.finish = self._end(choice) or meter.finish
-                meter.usage = _grown(meter.usage, dialect, chunk, choices)
+                meter.usage = read.grown(meter.usage, dialect, chunk, choices)
                 # The account follows the text, so that where it stands alone the text is over.
                 whole = chunk is DONE or (not choices and read.usage(chunk)[1] is not None)
                 yield chunk, choices
@@ -306,6 +301,21 @@ class HttpEngine:
                 async for chunk in chunks:
                     yield chunk
 
+    async def _next(self, chunks: AsyncGenerator[Json, None], *, over: bool) -> Json | None:
+        """The next chunk, None after the last. Once the text is over its account is welcome, not needed."""
+        if not over:
+            return await anext(chunks, None)
+        try:
+            async with asyncio.timeout(self._account_within):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            self._account_within /= 2  # a server that never ends its streams is not waited for each time
+            return None
+        except EngineError:
+            return None
+        self._account_within = _ACCOUNT_WITHIN
+        return chunk
+
     def _end(self, choice: Json) -> Finish | None:
         """Why the text of a choice ends, None if it goes on. Raises EngineError for an end that is none."""
         ended, failed = read.finish(choice)
@@ -314,37 +324,6 @@ class HttpEngine:
         if read.is_refusal(failed):
             raise EngineRejected(f"a filter of the server stopped the text ({failed!r})", engine=self.name)
         raise EngineUnavailable(f"the server gave up inside the text ({failed!r})", engine=self.name)
-
-
-async def _next(chunks: AsyncGenerator[Json, None], *, over: bool) -> Json | None:
-    """The next chunk, None after the last. Once the text is over its account is welcome, but not needed."""
-    if not over:
-        return await anext(chunks, None)
-    with suppress(TimeoutError, EngineError):
-        async with asyncio.timeout(_ACCOUNT_WITHIN):
-            return await anext(chunks, None)
-    return None
-
-
-def _grown(usage: Usage, dialect: Dialect, chunk: Json, choices: Sequence[Json]) -> Usage:
-    """The account of a call after one more chunk."""
-    seen = usage.generated_tokens
-    for choice in choices:
-        ids = dialect.read_ids(choice, chunk)
-        seen += len(ids) if ids is not None else bool(choice.get("text"))
-    prompt_tokens, generated = read.usage(chunk)
-    prefill, decode = dialect.read_timings(chunk)
-    cached = dialect.read_cached(chunk)
-    drafts, drafts_kept = dialect.read_token_drafts(chunk)
-    return Usage(
-        prompt_tokens=prompt_tokens or usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens if cached is None else cached,
-        generated_tokens=generated or seen,
-        prefill_s=usage.prefill_s if prefill is None else prefill,
-        decode_s=usage.decode_s if decode is None else decode,
-        token_drafts=usage.token_drafts if drafts is None else drafts,
-        token_drafts_kept=usage.token_drafts_kept if drafts_kept is None else drafts_kept,
-    )
 
 
 def fingerprint(ids: Sequence[int]) -> str:

@@ -168,6 +168,7 @@ class Capabilities:
     cancellation: bool | None = None
     candidates: bool = False  # it can be asked for the log-probabilities of given tokens
     speculates: bool = False  # it was seen to draft tokens itself; not every server tells
+    usage: bool = True  # its streams can be asked to end with their usage
     in_process: bool = False  # it works on the cores of this process
 
 

@@ -36,7 +36,7 @@ _ROOM = re.compile(
 )
 _BEYOND = re.compile(
     r"exceed|longer than|too (long|large)|too many (input |prompt )?tokens|overflow|maximum context|"
-    r"context (length|window)|less than \d+ tokens|(must|should) be (<=|less than|at most) \S+ tokens|"
+    r"context (length|window)|less than \d+ tokens|must be <= \d+|"
     r"> ?\d+ maximum|at least 1, got (0|-\d)"
 )
 _OTHER_LIMITS = re.compile(

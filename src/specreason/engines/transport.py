@@ -68,7 +68,7 @@ class Transport:
                 timeout=httpx2.Timeout(settings.silence_timeout, connect=settings.connect_timeout, pool=None),
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=32),
                 transport=transport,
-                verify=_certificates(name, settings.ca_file),
+                verify=transport is not None or _certificates(name, settings.ca_file),
                 trust_env=False,  # a proxy set for the internet must not come between us and a local server
             )
 
@@ -174,8 +174,10 @@ class Transport:
         try:
             yield
         except httpx2.ConnectTimeout:
+            encrypted = " that speaks https" if self.root.lower().startswith("https:") else ""
             raise EngineUnavailable(
-                f"{self.root} did not accept a connection; is the server running?", engine=self.name
+                f"{self.root} did not accept a connection; is a server running there{encrypted}?",
+                engine=self.name,
             ) from None
         except httpx2.TimeoutException:
             raise EngineTimeout(

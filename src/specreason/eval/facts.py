@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from specreason.config import Settings
+from specreason.config.endpoint import shown_address
 from specreason.engines.embedded import DEFAULT_CONTEXT, physical_cores
 from specreason.session import SpecReason
 
@@ -49,7 +50,7 @@ def sharing(settings: Settings) -> str:
     told: list[str] = []
     for name, section in (("base", settings.base), ("small", settings.small)):
         if section.url is not None:
-            told.append(f"{name}: behind {section.url.rpartition('@')[2]}")
+            told.append(f"{name}: behind {shown_address(section.url)}")
         else:
             threads = section.threads or physical_cores()
             context = section.context or DEFAULT_CONTEXT

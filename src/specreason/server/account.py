@@ -37,6 +37,7 @@ class Account:
         self._include_steps = include_steps
         self._tally = Tally()
         self._prompt_tokens: dict[Role, int | None] = {}
+        self._told_prompt: int | None = None  # by the servers, where we count no tokens ourselves
         self._cached: int | None = None
         self._drafted = 0
         self._answer_tokens = 0
@@ -90,8 +91,11 @@ class Account:
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens of the conversation as the model that answers reads it."""
-        counts = [self._prompt_tokens.get(role) for role in ("base", "small")]
+        """Tokens of the conversation as the model that answers reads it.
+
+        Where it takes text only they are what a server told of its shortest prompt.
+        """
+        counts = [*(self._prompt_tokens.get(role) for role in ("base", "small")), self._told_prompt]
         return next((count for count in counts if count is not None), 0)
 
     @property
@@ -178,8 +182,18 @@ class Account:
             self._answered = True
             self._answer_tokens += event.delivered_tokens
             self._cut = event.finish == "length"
+        self._measure_prompt(event)
         if self._cached is None and event.cached_tokens is not None and event.role in self._counted():
             self._cached = event.cached_tokens
+
+    def _measure_prompt(self, event: CallEnded) -> None:
+        """Take the shortest prompt that a server told of; the one before the answer holds all steps."""
+        told = event.prompt_tokens
+        if not told or (event.phase == "answer" and self._told_prompt):
+            return
+        if event.phase == "answer" and told > self.reasoning_tokens:
+            told -= self.reasoning_tokens
+        self._told_prompt = min(self._told_prompt or told, told)
 
     def _counted(self) -> Sequence[Role]:
         return ("base",) if "base" in self._prompt_tokens else ("small",)

@@ -64,6 +64,9 @@ class Metrics:
         self.prompt = self._counter(
             "prompt_tokens", "Prompt tokens of calls whose cache share is told", "role"
         )
+        self.conversations = self._counter(
+            "conversation_tokens", "Tokens of the conversations, as usage.prompt_tokens tells them", "model"
+        )
         self.cached = self._counter("cached_tokens", "Prompt tokens that the cache held", "role")
         self.token_drafts = self._counter(
             "token_drafts", "Tokens that engines drafted themselves, by whether they came out", "role", "kept"
@@ -81,6 +84,8 @@ class Metrics:
             self.request_s.labels(model).observe(solving.total_s)
             self.queue_s.labels(model).observe(solving.queue_s)
             self.overhead_s.labels(model).observe(solving.overhead_s)
+            told = max((account.prompt_tokens for account in solving.accounts), default=0)
+            self.conversations.labels(model).inc(told)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A metric whose value is asked for when it is told."""
