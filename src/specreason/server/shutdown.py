@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from specreason.server.errors import Refused
+from specreason.server.errors import TRY_AGAIN_S, Refused
 
 
 class Shutdown:
@@ -30,7 +30,10 @@ class Shutdown:
 def stopping() -> Refused:
     """What clients are told whose request is not served, or cut, because the server stops."""
     return Refused(
-        "the server is stopping; try again", status=503, code="server_stopping", headers={"Retry-After": "5"}
+        "the server is stopping; try again",
+        status=503,
+        code="server_stopping",
+        headers={"Retry-After": str(TRY_AGAIN_S)},
     )
 
 
