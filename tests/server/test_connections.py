@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import logging
+import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from serving import Json, Served, asking, served
+from serving import Json, Served, asking, pair, served, until
 
 from specreason import ServerSettings
+from specreason.engines.scripted import ScriptedEngine
 from specreason.server.admission import LONGEST_RETRY_S
 from specreason.server.auth import Keys
 from specreason.server.entrance import hosts_for
@@ -38,6 +42,10 @@ async def until_closed(reader: asyncio.StreamReader, within: float = 5.0) -> byt
 def request(*headers: str, method: str = "POST", path: str = PATH, host: str = LOCAL) -> bytes:
     lines = (f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", "")
     return "\r\n".join(lines).encode("latin-1")
+
+
+def troubles(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def parts(reply: bytes) -> tuple[int, Json]:
@@ -143,3 +151,137 @@ async def test_a_probe_without_a_host_is_no_web_page() -> None:
     async with served() as state, raw(state) as (reader, writer):
         writer.write(b"GET /health HTTP/1.0\r\n\r\n")
         assert (await until_closed(reader)).split()[1] == b"200"
+
+
+# ---------------------------------------------------------------- half-sent
+
+HALF_BODY = request("Content-Type: application/json", "Content-Length: 1000") + b"{"
+HALF_HEAD = b"GET /version HTTP/1.1\r\nHo"
+WHOLE = request(method="GET", path="/version")
+
+
+async def test_a_body_that_stops_coming_is_answered_408_and_the_connection_closed() -> None:
+    async with served(body_timeout=0.3) as state, raw(state) as (reader, writer):
+        writer.write(HALF_BODY)
+        reply = await until_closed(reader)
+    status, told = parts(reply)
+    assert (status, told["error"]["code"]) == (408, "body_timeout")
+    assert "'server.body_timeout'" in told["error"]["message"]
+    assert b"connection: close" in reply.lower()
+
+
+async def test_a_slow_body_is_waited_for_while_it_comes() -> None:
+    body = json.dumps(asking()).encode()
+    head = request("Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close")
+    async with served(body_timeout=0.4) as state, raw(state) as (reader, writer):
+        writer.write(head)
+        third = len(body) // 3
+        for piece in (body[:third], body[third : 2 * third], body[2 * third :]):
+            await asyncio.sleep(0.2)
+            writer.write(piece)
+        assert parts(await until_closed(reader))[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", HALF_HEAD])
+async def test_a_head_that_does_not_come_is_given_up(sent: bytes) -> None:
+    async with served(body_timeout=0.3) as state:
+        async with raw(state) as (reader, writer):
+            writer.write(sent)
+            assert await until_closed(reader) == b""
+        await until(lambda: not state.server.state.connections)
+
+
+async def test_dripping_bytes_do_not_keep_a_head_alive() -> None:
+    async with served(body_timeout=0.3) as state, raw(state) as (reader, writer):
+        writer.write(b"GET /version HTTP/1.1\r\nX: ")
+        closed = asyncio.create_task(until_closed(reader))
+        while not closed.done():
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+        with suppress(ConnectionError):
+            await closed
+
+
+async def test_the_second_head_of_a_connection_has_the_same_time_and_an_idle_one_more() -> None:
+    async with served(body_timeout=0.3) as state, raw(state) as (reader, writer):
+        writer.write(WHOLE)
+        await reader.readuntil(b"}")
+        await asyncio.sleep(0.6)  # idle
+        writer.write(WHOLE)
+        await reader.readuntil(b"}")
+        writer.write(HALF_HEAD)
+        assert await until_closed(reader) == b""
+
+
+async def test_an_answer_that_takes_longer_is_not_cut_off() -> None:
+    async with served(pair(delay_s=0.05), body_timeout=0.2) as state:
+        reply = await state.chat()
+    assert reply.status_code == 200
+    assert reply.elapsed.total_seconds() > 0.4
+
+
+@pytest.mark.parametrize("sent", [b"", HALF_HEAD, WHOLE + HALF_HEAD, HALF_BODY, WHOLE + HALF_BODY])
+async def test_half_a_request_does_not_hold_up_the_end_of_the_server(sent: bytes) -> None:
+    async with served() as state, raw(state) as (reader, writer):
+        writer.write(sent)
+        await until(lambda: state.server.state.connections)
+        await asyncio.sleep(0.2)
+        state.server.stop()
+        replies = await until_closed(reader, within=2.0)
+        await until(lambda: not state.server.state.connections, within=2.0)
+    assert (b"server_stopping" in replies) == (HALF_BODY in sent)
+
+
+async def test_a_client_that_leaves_amid_its_body_is_no_error_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served() as state:
+        async with raw(state) as (_, writer):
+            writer.write(HALF_BODY)
+            await until(lambda: state.server.server_state.tasks)
+            await asyncio.sleep(0.1)
+        await until(lambda: not state.server.server_state.tasks)
+    assert troubles(caplog) == []
+
+
+# ---------------------------------------------------------------- clients that take nothing
+
+
+@asynccontextmanager
+async def deaf_client(state: Served, **body: Any) -> AsyncGenerator[None]:
+    """A client that asks the base model and reads nothing of what it says."""
+    content = json.dumps(asking(model="scripted-base", max_tokens=10**6, **body)).encode()
+    head = request("Content-Type: application/json", "Connection: close", f"Content-Length: {len(content)}")
+    where, loop = urlsplit(state.url), asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        await loop.sock_connect(client, (where.hostname, where.port))
+        await loop.sock_sendall(client, head + content)
+        await until(lambda: state.server.server_state.tasks)
+        yield
+
+
+def talkative() -> ScriptedEngine:
+    """It says more than the sockets of both sides hold."""
+    return ScriptedEngine("base", steps=["Done.</think>"], answer=f" {'w' * 1000}" * 8_000)
+
+
+async def test_a_client_that_takes_nothing_is_cut_off_without_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with (
+        served(pair(talkative()), client_timeout=0.5, max_tokens=10**6) as state,
+        deaf_client(state, stream=True),
+    ):
+        await until(lambda: not state.server.state.connections)
+        await until(lambda: not state.server.server_state.tasks)
+    assert troubles(caplog) == []
+
+
+async def test_a_whole_answer_that_nobody_takes_does_not_hold_its_connection() -> None:
+    async with (
+        served(pair(talkative()), client_timeout=0.5, max_tokens=10**6) as state,
+        deaf_client(state),
+    ):
+        await until(lambda: not state.server.state.connections)

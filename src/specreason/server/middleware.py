@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from specreason.server.connections import arriving, cut
 from specreason.server.entrance import check_host, check_length, hosts_for
 from specreason.server.errors import Answered, Refused, answered
 from specreason.server.record import RequestRecord, begun, record_of
@@ -45,12 +46,15 @@ class RequestMiddleware:
             check_host(scope["headers"], self._hosts)
             if record.guarded:
                 record.key = self._state.keys.holder(dict(scope["headers"]))
-            await self._app(scope, receive, send)
+            settings, shutdown = self._state.settings, self._state.shutdown
+            await self._app(scope, arriving(receive, settings.body_timeout, shutdown), send)
         except Refused as refusal:
             record.outcome = refusal.code
             await error_response(answered(refusal))(scope, receive, send)
         except ClientGone:
             record.status, record.outcome = _CLOSED_BY_CLIENT, "client_gone"
+            if not record.complete:
+                await cut(self._state.connections, scope, receive)
         except Exception:
             record.outcome = "internal_error"
             _log.exception("internal error")

@@ -21,6 +21,7 @@ from specreason.reasoning.chain import Role
 from specreason.server.admission import LONGEST_RETRY_S
 from specreason.server.app import build, furnished
 from specreason.server.auth import load_keys
+from specreason.server.connections import watch
 from specreason.server.errors import TRY_AGAIN_S
 from specreason.server.logs import configure
 from specreason.server.shutdown import Shutdown, signals
@@ -45,7 +46,19 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
         super().__init__(config)
+        self.server_state.connections = state.connections
         self.state = state
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        settings = self.state.settings
+        watching = asyncio.create_task(
+            watch(self.state.connections, head_s=settings.body_timeout, linger_s=settings.client_timeout)
+        )
+        try:
+            await super().serve(sockets)
+        finally:
+            watching.cancel()
 
     def stop(self) -> None:
         """Refuse what is new, let what runs finish until the deadline, then end. Asked twice: cut it."""
