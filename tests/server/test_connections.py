@@ -264,7 +264,7 @@ async def deaf_client(state: Served, **body: Any) -> AsyncGenerator[None]:
 
 def talkative() -> ScriptedEngine:
     """It says more than the sockets of both sides hold."""
-    return ScriptedEngine("base", steps=["Done.</think>"], answer=f" {'w' * 1000}" * 8_000)
+    return ScriptedEngine("base", steps=["Done.</think>"], answer=f" {'w' * 200_000}" * 40)
 
 
 async def test_a_client_that_takes_nothing_is_cut_off_without_an_error(
