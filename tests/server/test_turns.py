@@ -197,7 +197,7 @@ async def test_a_client_that_reads_nothing_is_not_written_for_and_then_cut_off()
             host, port = state.url.removeprefix("http://").split(":")
             await loop.sock_connect(client, (host, int(port)))
             body = json.dumps(asking(stream=True, model="scripted-base", max_tokens=10**6)).encode()
-            head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             await loop.sock_sendall(client, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             await until(lambda: writer.calls)
             seen = -1

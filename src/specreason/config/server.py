@@ -19,7 +19,7 @@ class ServerSettings(Section):
         list[SecretStr], knob("Keys that clients may use; best set through the environment. None: no check.")
     ] = Field(default_factory=list[SecretStr])
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:
         # In the environment one key, or some with commas between, needs no brackets.
@@ -33,6 +33,13 @@ class ServerSettings(Section):
     ] = False
     cors_origins: Annotated[
         list[str], knob("Web origins whose pages may call the API, for example http://localhost:3000.")
+    ] = Field(default_factory=list[str])
+    allowed_hosts: Annotated[
+        list[str],
+        knob(
+            "Further names under which clients may reach the server (header Host), for example "
+            "host.docker.internal; * allows any. Unset, names are checked on a loopback address without keys."
+        ),
     ] = Field(default_factory=list[str])
     concurrency: Annotated[
         int | None,
@@ -94,6 +101,15 @@ class ServerSettings(Section):
     client_timeout: Annotated[
         float, knob("A client that takes nothing for this long is cut off.", unit="seconds", gt=0)
     ] = 60.0
+    body_timeout: Annotated[
+        float,
+        knob(
+            "A request is given up whose head is not there after this long, or whose body brings nothing for "
+            "this long.",
+            unit="seconds",
+            gt=0,
+        ),
+    ] = 30.0
     shutdown_deadline: Annotated[
         float, knob("Running requests may finish for this long when the server stops.", unit="seconds", ge=0)
     ] = 30.0

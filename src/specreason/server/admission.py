@@ -11,7 +11,7 @@ import anyio
 from specreason.config import ServerSettings
 from specreason.server.errors import Refused
 
-_LONGEST_RETRY_S = 60
+LONGEST_RETRY_S = 60
 _FIRST_GUESS_S = 5.0
 _WEIGHT_OF_LATEST = 0.2
 
@@ -102,5 +102,5 @@ class Admission:
 
     def _busy(self, message: str, code: str) -> Refused:
         rounds = max(1.0, (self._inside + 1 - self.slots) / self.slots)
-        seconds = min(_LONGEST_RETRY_S, max(1, math.ceil(self._usual_s * rounds)))
+        seconds = min(LONGEST_RETRY_S, max(1, math.ceil(self._usual_s * rounds)))
         return Refused(message, status=429, code=code, headers={"Retry-After": str(seconds)})

@@ -10,13 +10,14 @@ from fastapi_offline import FastAPIOffline
 from opentelemetry.trace import Tracer
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from specreason.config import Settings
 from specreason.errors import SpecReasonError
 from specreason.server.admission import Admission
 from specreason.server.auth import Keys
 from specreason.server.chat import router as chat
+from specreason.server.entrance import has_two_lengths
 from specreason.server.errors import from_http
 from specreason.server.metrics import Metrics
 from specreason.server.middleware import RequestMiddleware, error_response, our_error
@@ -60,17 +61,24 @@ def build(state: ServerState) -> ASGIApp:
     app.openapi = lambda: document(app, list(state.offers))
     app.include_router(chat)
     app.include_router(routes)
-    front = RequestMiddleware(app, state.keys, state.metrics, log_texts=settings.log_prompts)
+    front = RequestMiddleware(app, state)
     if not settings.cors_origins:
         return front
     # Outermost: browsers ask whether they may ask without showing a key.
-    return CORSMiddleware(
+    cors = CORSMiddleware(
         front,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type"],
         expose_headers=["x-request-id", "x-specreason-overhead-ms", "x-specreason-queue-ms"],
     )
+
+    async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
+        # That question is answered in `cors` itself, where nobody looks at lengths.
+        refused = scope["type"] == "http" and has_two_lengths(scope["headers"])
+        await (front if refused else cors)(scope, receive, send)
+
+    return outermost
 
 
 def slots_for(settings: Settings) -> int:

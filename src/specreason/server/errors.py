@@ -18,7 +18,7 @@ from specreason.errors import (
 )
 from specreason.server.replies import ErrorBody, ErrorReply
 
-_TRY_AGAIN_S = 5
+TRY_AGAIN_S = 5
 _LONGEST_PATH = 200  # characters of a client's own that are repeated to it
 # The first that fits counts, so the narrower kinds stand first.
 _TOLD: Mapping[type[Exception], tuple[int, str | None, str]] = {
@@ -71,7 +71,7 @@ def answered(error: Exception) -> Answered:
         return _answer(error.status, str(error), error.param, error.code, error.headers)
     for kind, (status, param, code) in _TOLD.items():
         if isinstance(error, kind):
-            later = {"Retry-After": str(_TRY_AGAIN_S)} if status in {503, 504} else {}
+            later = {"Retry-After": str(TRY_AGAIN_S)} if status in {503, 504} else {}
             message = str(error) or "the request took longer than 'server.request_timeout'"
             return _answer(status, message, param, code, later)
     return _answer(500, "internal error; the server's log says more", None, "internal_error")

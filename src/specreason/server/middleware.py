@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from specreason.server.auth import Keys
+from specreason.server.connections import arriving, cut
+from specreason.server.entrance import check_host, check_length, hosts_for
 from specreason.server.errors import Answered, Refused, answered
-from specreason.server.metrics import Metrics
 from specreason.server.record import RequestRecord, begun, record_of
+from specreason.server.state import ServerState
 from specreason.server.streaming import ClientGone
 
 _CLOSED_BY_CLIENT = 499  # as nginx logs it; nobody gets to see it
@@ -22,11 +23,10 @@ _log = structlog.get_logger("specreason.server")
 class RequestMiddleware:
     """Names each request, checks its key, and tells the log and the metrics how it ended."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, metrics: Metrics, *, log_texts: bool) -> None:
+    def __init__(self, app: ASGIApp, state: ServerState) -> None:
         self._app = app
-        self._keys = keys
-        self._metrics = metrics
-        self._log_texts = log_texts
+        self._state = state
+        self._hosts = hosts_for(state.settings, state.keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -42,14 +42,19 @@ class RequestMiddleware:
 
     async def _served(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            check_length(scope["headers"])
+            check_host(scope["headers"], self._hosts)
             if record.guarded:
-                record.key = self._keys.holder(dict(scope["headers"]))
-            await self._app(scope, receive, send)
+                record.key = self._state.keys.holder(dict(scope["headers"]))
+            settings, shutdown = self._state.settings, self._state.shutdown
+            await self._app(scope, arriving(receive, settings.body_timeout, shutdown), send)
         except Refused as refusal:
             record.outcome = refusal.code
             await error_response(answered(refusal))(scope, receive, send)
         except ClientGone:
             record.status, record.outcome = _CLOSED_BY_CLIENT, "client_gone"
+            if not record.complete:
+                await cut(self._state.connections, scope, receive)
         except Exception:
             record.outcome = "internal_error"
             _log.exception("internal error")
@@ -60,7 +65,7 @@ class RequestMiddleware:
         if record.on_end is not None:
             record.on_end()
         if record.guarded:
-            self._metrics.visited(record.status or 0, record.outcome, record.solving)
+            self._state.metrics.visited(record.status or 0, record.outcome, record.solving)
         level = logging.INFO if record.path.startswith("/v1/") else logging.DEBUG
         _log.log(
             level,
@@ -73,7 +78,7 @@ class RequestMiddleware:
             key=record.key,
             **record.said,
             **_account(record),
-            **_answers(record, told=self._log_texts),
+            **_answers(record, told=self._state.settings.log_prompts),
         )
 
 

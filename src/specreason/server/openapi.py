@@ -22,8 +22,10 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     said = {
         400: "The request cannot be used; `param` names the field.",
         401: "No API key, or an unknown one.",
+        403: "The Host header holds none of the names of this server.",
         404: "No such model.",
         405: "No such method here.",
+        408: "The body stopped coming.",
         413: "The body is larger than `server.max_request_bytes`.",
         415: "The body is not application/json.",
         429: "No turn is free; `Retry-After` says when to try again (seconds).",
@@ -46,7 +48,7 @@ CHAT: dict[str, Any] = {
                 "text/event-stream": {"schema": {"type": "string"}},
             },
         },
-        **refusals(400, 401, 404, 413, 415, 429, 502, 503, 504),
+        **refusals(400, 401, 403, 404, 408, 413, 415, 429, 502, 503, 504),
     },
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ChatRequest")}}}

@@ -22,14 +22,14 @@ _VERSION = version("specreason")
 router = APIRouter()
 
 
-@router.get("/v1/models", responses=refusals(401))
+@router.get("/v1/models", responses=refusals(401, 403))
 async def models(request: Request) -> ModelList:
     """The models that requests can name."""
     state = state_of(request)
     return ModelList(data=[_card(state, offer) for offer in state.offers.values()])
 
 
-@router.get("/v1/models/{name:path}", responses=refusals(401, 404))
+@router.get("/v1/models/{name:path}", responses=refusals(401, 403, 404))
 async def model(request: Request, name: str) -> ModelCard:
     """One model."""
     state = state_of(request)
@@ -67,7 +67,7 @@ async def ready(request: Request) -> Response:
     return JSONResponse(body.model_dump(), 200 if status in {"ready", "degraded"} else 503)
 
 
-@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}, **refusals(401)})
+@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}, **refusals(401, 403)})
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
     return Response(state_of(request).metrics.page(), media_type=CONTENT_TYPE_LATEST)

@@ -18,8 +18,11 @@ from specreason.engines.opening import DECODER, Seat, seats_of
 from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
 from specreason.reasoning.chain import Role
+from specreason.server.admission import LONGEST_RETRY_S
 from specreason.server.app import build, furnished
 from specreason.server.auth import load_keys
+from specreason.server.connections import watch
+from specreason.server.errors import TRY_AGAIN_S
 from specreason.server.logs import configure
 from specreason.server.shutdown import Shutdown, signals
 from specreason.server.state import ServerState
@@ -28,6 +31,8 @@ from specreason.session import SpecReason
 
 # Uvicorn's own deadline comes after ours, which tells clients why their stream ends.
 _GRACE_S = 5
+# A client that comes back when we said must not meet a connection that is being closed.
+_KEEP_ALIVE_S = max(TRY_AGAIN_S, LONGEST_RETRY_S) + 15
 _BACKLOG = 2048
 _VERSION = version("specreason")
 _log = structlog.get_logger("specreason.server")
@@ -41,7 +46,19 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
         super().__init__(config)
+        self.server_state.connections = state.connections
         self.state = state
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        settings = self.state.settings
+        watching = asyncio.create_task(
+            watch(self.state.connections, head_s=settings.body_timeout, linger_s=settings.client_timeout)
+        )
+        try:
+            await super().serve(sockets)
+        finally:
+            watching.cancel()
 
     def stop(self) -> None:
         """Refuse what is new, let what runs finish until the deadline, then end. Asked twice: cut it."""
@@ -101,6 +118,7 @@ async def opened(
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(state.settings.shutdown_deadline) + _GRACE_S,
         )
         yield Server(config, state)

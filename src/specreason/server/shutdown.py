@@ -2,10 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
-from specreason.server.errors import Refused
+from specreason.server.errors import TRY_AGAIN_S, Refused
 
 
 class Shutdown:
@@ -14,12 +14,26 @@ class Shutdown:
     def __init__(self) -> None:
         self.begun = False
         self.cut = asyncio.Event()
+        self._waits: set[asyncio.Timeout] = set()
 
     def begin(self, deadline_s: float) -> None:
-        """New requests are refused from now on; those that run are cut after `deadline_s` seconds."""
+        """New requests are refused from now on, half-sent ones too; what runs is cut after `deadline_s`."""
         if not self.begun:
             self.begun = True
-            asyncio.get_running_loop().call_later(deadline_s, self.cut.set)
+            loop = asyncio.get_running_loop()
+            loop.call_later(deadline_s, self.cut.set)
+            for wait in self._waits:
+                wait.reschedule(loop.time())
+
+    @asynccontextmanager
+    async def patience(self, limit_s: float) -> AsyncGenerator[None]:
+        """`asyncio.timeout`, which ends at once when the server stops. What is there already is no wait."""
+        async with asyncio.timeout(0 if self.begun else limit_s) as wait:
+            self._waits.add(wait)
+            try:
+                yield
+            finally:
+                self._waits.discard(wait)
 
     def check(self) -> None:
         """Raise Refused (503) if the server stops."""
@@ -30,7 +44,10 @@ class Shutdown:
 def stopping() -> Refused:
     """What clients are told whose request is not served, or cut, because the server stops."""
     return Refused(
-        "the server is stopping; try again", status=503, code="server_stopping", headers={"Retry-After": "5"}
+        "the server is stopping; try again",
+        status=503,
+        code="server_stopping",
+        headers={"Retry-After": str(TRY_AGAIN_S)},
     )
 
 

@@ -1,7 +1,8 @@
 """What one running server holds together; every request finds it in the application's state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from opentelemetry.trace import Tracer
 from starlette.requests import Request
@@ -29,6 +30,7 @@ class ServerState:
     tracer: Tracer
     keys: Keys
     created: int
+    connections: set[Any] = field(default_factory=set[Any])  # uvicorn's, which has no one type for them
 
     @property
     def settings(self) -> ServerSettings:
