@@ -7,28 +7,57 @@ import importlib
 import logging
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from specreason.eval.tasks import Kind
 
 _INTEGER = re.compile(r"\s*[-+]?[0-9]{1,30}\s*")
-_LETTER = re.compile(r"^(?:(?:option|choice|answer)\b)?\s*[\[(]?\s*([A-J])\s*(?:[\])).:,]|$)", re.IGNORECASE)
-_TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|operatorname|mbox)\s*\{([^{}]*)\}")
-_SPACING = re.compile(r"\\[,;:! ]|\\quad|\\qquad|~|\u00a0|\u202f")
-_GROUPED = re.compile(r"(?<=\d)(?:\{,\}|\\,|\s)(?=\d{3}(?!\d))")
-_MIXED = re.compile(r"^(-?)\s*(\d+)\s+(?:and\s+)?(\d+)\s*/\s*(\d+)$")
-_SCIENTIFIC = re.compile(r"(?<![A-Za-z\d])(-?\d+(?:\.\d+)?)[eE]([+-]?\d+)(?![A-Za-z\d])")
-_WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s\-'\u2019][^\W\d_]+)*", re.UNICODE)
-_FUNCTIONS = frozenset(
-    {"pi", "sin", "cos", "tan", "log", "ln", "exp", "sqrt", "infinity", "infty", "inf", "oo"}
+# What no notation of mathematics means: how it is set in type, and signs that have a command of their own.
+_DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|\\?\$")
+_SIGNS = str.maketrans(
+    {
+        "\u2212": "-", "\u2013": "-", "\u00b1": r"\pm ", "\u00d7": r"\times ", "\u00b7": r"\cdot ",
+        "\u22c5": r"\cdot ", "\u00f7": r"\div ", "\u221a": r"\sqrt ", "\u221e": r"\infty ", "\u03c0": r"\pi ",
+        "\u2264": r"\le ", "\u2265": r"\ge ", "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2205": r"\emptyset ",
+        "\u00b0": r"^\circ ", "\u00b2": "^2", "\u00b3": "^3", "\u00bc": r"\frac{1}{4}", "\u00bd": r"\frac{1}{2}",
+        "\u00be": r"\frac{3}{4}", "\u2153": r"\frac{1}{3}", "\u2154": r"\frac{2}{3}", "~": " ",
+        "\u20ac": "", "\u00a3": "", "\u00a5": "",
+    }
+)  # fmt: skip
+_ROW_GAP = re.compile(r"(?<=\\\\)\s*\[[^\]]*\]")
+_GROUPED = re.compile(r"(?<=\d)(?:\\[, ]|\s)(?=\d{3}(?!\d))")
+_MIXED = re.compile(r"(-?)\s*(\d+)\s+(?:and\s+)?(\d+)\s*/\s*(\d+)")
+_REPEATING = re.compile(r"(\d{0,30})\.(\d{0,30})\\overline\s*\{?(\d{1,30})\}?")
+_RATIO = re.compile(r"[^:]+(?::[^:]+){2,}")
+_DECIMAL = re.compile(r"[-+]?(?:\d{1,60}\.?\d{0,60}|\.\d{1,60})(?:[eE][-+]?\d{1,3})?")
+_SCIENTIFIC = re.compile(
+    r"([-+]?)\s*(?:(\d{1,60}\.?\d{0,60})\s*(?:\\times|\\cdot|\*)\s*)?10\s*\^\s*(\{\s*)?([-+]?\d{1,3})\s*(?(3)\})"
 )
-_DELIMITERS = re.compile(r"^\s*(?:\$\$?|\\\(|\\\[)(.*?)(?:\$\$?|\\\)|\\\])\s*$", re.DOTALL)
-# A word of three letters or more, or a short unit; perhaps squared, perhaps per another.
-_UNIT_WORD = r"(?:[A-Za-z]{3,}|km|cm|mm|kg|mg|ml|m|s|h|g|l)(?:\s*\^\s*\{?[23]\}?)?"
-_UNIT = re.compile(rf"(?<=[\d)}}])\s+{_UNIT_WORD}(?:\s*(?:/|per\s)\s*{_UNIT_WORD})?(?:\s+[A-Za-z]+)*$")
-_NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|%).*")
+_SLACK = Decimal("1e-9")
+# A word of three letters or more, or a unit's symbol; perhaps to a power, perhaps per another.
+_POWER = r"(?:\s*\^\s*\{?\s*-?[123]\s*\}?)?"
+_UNIT_WORD = rf"(?:[A-Za-z]{{3,}}|[kMGmcn\u00b5]?(?:m|g|s|h|l|L|N|J|W|V|A|K|C|F|Hz|Pa|eV)|T){_POWER}"
+_UNIT_TEXT = rf"(?:\s|\\[ ,;])*\\(?:text|textrm|mathrm|mbox)\s*\{{[^{{}}]*\}}{_POWER}"
+_UNIT = re.compile(
+    rf"(?<=[\d)}}])(?:\s*\^\s*\{{?\s*\\circ\s*\}}?(?:\s*[CF]\b)?)?(?:{_UNIT_TEXT})*"
+    rf"(?:\s+{_UNIT_WORD}(?:\s*(?:/|per\s)\s*{_UNIT_WORD})?(?:\s+[A-Za-z]+)*)?$"
+)
+_NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|times|%).*")
 _PERCENT = re.compile(r"\\?%|\bper\s?cent\b", re.IGNORECASE)
+
+_TEXT = re.compile(r"\\(?:text\w*|math[a-z]+|operatorname|mbox)\s*\{([^{}]*)\}")
+_ABBREVIATED = re.compile(r"(?<=[^\W\d_])\.")
+_WORDS = re.compile(r"[^\W\d_]{3,}(?:[\s\-'\u2019][^\W\d_]+)*")
+_PHRASE = re.compile(r"(?=.*(?<!\S)(?!(?:and|or)\b)[^\W\d_]{3,}(?!\S))[\w\s.,:;'\u2019-]+")
+_FUNCTIONS = frozenset({"sin", "cos", "tan", "log", "exp", "sqrt", "infinity", "infty", "inf"})
+_LETTER = re.compile(
+    r"(?:(?:the\s+)?(?:(?:correct|right|best|final)\s+)*(?:option|choice|answer)\b\s*(?:is\b)?\s*:?\s*)?"
+    r"[\[(]?\s*([A-J])\s*(?:[\])).:,]|(?<=\s)[-\u2013\u2014]|$)",
+    re.IGNORECASE,
+)
+_ANOTHER_LETTER = re.compile(r"[\s,;/&]*(?:(?:and|or)\b\s*)?[\[(]?[A-J](?:[\])]|\s*(?:[,;/&]|(?:and|or)\b|$))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,46 +87,73 @@ def grade(kind: Kind, answer: str | None, expected: str) -> Grade:
     if (verdict := at_once(kind, answer, expected)) is not None:
         return verdict
     stated, wanted = plain(answer or ""), plain(expected)
-    if _folded(stated) == _folded(wanted):
+    if _spelled(stated) == _spelled(wanted):
         return Grade(True, "the same but for spelling")
+    wanted = _UNIT.sub("", wanted)
     if _is_words(wanted):
         # math-verify reads a word as a product of letters, so that anagrams would be equal.
-        same = _folded(stated) == _folded(wanted)
-        return Grade(same, "the same word" if same else f"{stated!r:.80} is not {wanted!r:.80}")
-    wanted = _UNIT.sub("", wanted)
+        return Grade(False, f"{stated!r:.80} is not {wanted!r:.80}")
     if _NUMBER.fullmatch(wanted):
         stated = _UNIT.sub("", stated)
-    return _grade_math(stated, wanted)
+    stated, wanted = _read(stated), _read(wanted)
+    if (first := _decimal(stated)) is not None and (second := _decimal(wanted)) is not None:
+        same = abs(first - second) <= _SLACK * abs(second)
+        return Grade(same, f"equal: {first}" if same else f"{first} is not {second}")
+    return _grade_math(_exact(stated), _exact(wanted))
 
 
 def plain(answer: str) -> str:
-    """An answer without what typesetting adds: delimiters, text commands, spacing, grouped thousands."""
-    text = answer.strip()
-    if match := _DELIMITERS.match(text):
-        text = match[1].strip()
-    text = _TEXT.sub(r" \1 ", text)
-    text = text.replace("\\left", "").replace("\\right", "").replace("\u2212", "-").replace("\u2013", "-")
-    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\$", "").replace("$", "")
-    text = _GROUPED.sub("", text)
-    text = _SPACING.sub(" ", text)
-    text = _SCIENTIFIC.sub(r"\1 \\cdot 10^{\2}", text)
-    text = " ".join(text.split()).removesuffix(".").strip()
-    if match := _MIXED.match(text):
+    """An answer without delimiters, its signs as LaTeX commands; all other LaTeX is left to math-verify."""
+    text = _DELIMITERS.sub("", answer.translate(_SIGNS))
+    text = _GROUPED.sub("", _ROW_GAP.sub("", text)).replace("\\varnothing", "\\emptyset")
+    text = " ".join(text.split()).strip("*` ").rstrip(". *`")
+    return text.removeprefix("\\approx").removeprefix("=").strip()
+
+
+def _read(text: str) -> str:
+    """Notations that math-verify reads as something else, in one that it knows."""
+    if match := _MIXED.fullmatch(text):
         sign, whole, top, bottom = match.groups()
-        text = f"{sign}({whole}+\\frac{{{top}}}{{{bottom}}})"
-    return text
+        return f"{sign}({whole}+\\frac{{{top}}}{{{bottom}}})"
+    if _RATIO.fullmatch(text):
+        return f"({text.replace(':', ',')})"
+    if text.count("\\pm") == 1:
+        return text.replace("\\pm", "+") + ", " + text.replace("\\pm", "-")
+    return _REPEATING.sub(_fraction, text)
+
+
+def _fraction(repeating: re.Match[str]) -> str:
+    whole, once, again = repeating.groups()
+    top = int(whole + once + again) - int(whole + once or "0")
+    return f"\\frac{{{top}}}{{{'9' * len(again)}{'0' * len(once)}}}"
+
+
+def _decimal(text: str) -> Decimal | None:
+    """The number that `text` is, as a decimal or in scientific notation; None if it is anything else."""
+    if match := _SCIENTIFIC.fullmatch(text):
+        text = f"{match[1]}{match[2] or 1}e{match[4]}"
+    return Decimal(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _exact(text: str) -> str:
+    """Scientific notation as a fraction: math-verify rounds decimals to six places, and small ones to 0."""
+    number = _decimal(text)
+    if number is None or not re.search(r"[eE^]", text):
+        return text
+    top, bottom = number.as_integer_ratio()
+    return f"\\frac{{{top}}}{{{bottom}}}"
 
 
 def _grade_choice(answer: str, expected: str) -> Grade:
-    match = _LETTER.match(plain(answer))
-    if match is None:
-        return Grade(False, f"{answer!r:.80} names no letter")
+    text = _TEXT.sub(r"\1", plain(answer)).strip("*_ ")
+    match = _LETTER.match(text)
+    if match is None or _ANOTHER_LETTER.match(text, match.end()):
+        return Grade(False, f"{answer!r:.80} names no letter, or several")
     letter = match[1].upper()
     return Grade(letter == expected, f"chose {letter}, right is {expected}")
 
 
 def _grade_math(stated: str, wanted: str) -> Grade:
-    library()
     try:
         gold, told = _parsed(wanted), _parsed(stated)
     except Exception as error:  # sympy's parsers raise whatever they happen upon
@@ -107,7 +163,9 @@ def _grade_math(stated: str, wanted: str) -> Grade:
     if not told:
         return Grade(False, f"{stated!r:.80} is not readable as mathematics")
     try:
-        same: bool = library().verify(gold, told, timeout_seconds=None, raise_on_error=True)
+        same: bool = library().verify(
+            gold, told, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True
+        )
     except Exception as error:
         return Grade(False, f"could not be compared: {type(error).__name__}")
     if not same and _PERCENT.search(wanted):
@@ -126,17 +184,26 @@ def library() -> Any:
 
 
 def _parsed(text: str) -> list[Any]:
-    return library().parse(f"${text}$", parsing_timeout=None, raise_on_error=True)
+    # LaTeX only: math-verify's other reader takes the number with which a text begins for the whole of it.
+    latex = [library().LatexExtractionConfig()]
+    return library().parse(
+        f"\\[{text}\\]", extraction_config=latex, parsing_timeout=None, raise_on_error=True
+    )
 
 
 def _shown(parsed: list[Any]) -> str:
     return f"{parsed[0]!s:.80}"
 
 
-def _folded(text: str) -> str:
+def _spelled(text: str) -> str:
+    """A text as it compares: without case, text commands, white space and the points of abbreviations."""
+    bare = _ABBREVIATED.sub("", re.sub(r"\\[ ,;]", " ", _TEXT.sub(r" \1 ", text)))
     # A space between digits is none of the spelling.
-    return re.sub(r"[\\{}]+|(?<!\d)\s+|\s+(?!\d)", "", text).casefold()
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", bare).casefold()
 
 
 def _is_words(text: str) -> bool:
-    return bool(_WORDS.fullmatch(text)) and text.lower() not in _FUNCTIONS
+    bare = _TEXT.sub(r" \1 ", text).strip()
+    if bare.lower() in _FUNCTIONS:
+        return False
+    return bool(_WORDS.fullmatch(bare) or _PHRASE.fullmatch(bare))
