@@ -19,13 +19,15 @@ _DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|\\?\$")
 _SIGNS = str.maketrans(
     {
         "\u2212": "-", "\u2013": "-", "\u00b1": r"\pm ", "\u00d7": r"\times ", "\u00b7": r"\cdot ",
-        "\u22c5": r"\cdot ", "\u00f7": r"\div ", "\u221a": r"\sqrt ", "\u221e": r"\infty ", "\u03c0": r"\pi ",
+        "\u22c5": r"\cdot ", "\u00f7": r"\div ", "\u221e": r"\infty ", "\u03c0": r"\pi ",
         "\u2264": r"\le ", "\u2265": r"\ge ", "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2205": r"\emptyset ",
-        "\u00b0": r"^\circ ", "\u00b2": "^2", "\u00b3": "^3", "\u00bc": r"\frac{1}{4}", "\u00bd": r"\frac{1}{2}",
+        "\u00b0": r"^\circ ", "\u00b2": "^2", "\u00b3": "^3", "\u00bc": r"\frac{1}{4}",
+        "\u00bd": r"\frac{1}{2}",
         "\u00be": r"\frac{3}{4}", "\u2153": r"\frac{1}{3}", "\u2154": r"\frac{2}{3}", "~": " ",
         "\u20ac": "", "\u00a3": "", "\u00a5": "",
     }
 )  # fmt: skip
+_ROOT = re.compile(r"\u221a\s*(?:\(([^()]*)\)|(\d+|\w))")
 _ROW_GAP = re.compile(r"(?<=\\\\)\s*\[[^\]]*\]")
 _GROUPED = re.compile(r"(?<=\d)(?:\\[, ]|\s)(?=\d{3}(?!\d))")
 _MIXED = re.compile(r"(-?)\s*(\d+)\s+(?:and\s+)?(\d+)\s*/\s*(\d+)")
@@ -47,7 +49,7 @@ _UNIT = re.compile(
 _NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|times|%).*")
 _PERCENT = re.compile(r"\\?%|\bper\s?cent\b", re.IGNORECASE)
 
-_TEXT = re.compile(r"\\(?:text\w*|math[a-z]+|operatorname|mbox)\s*\{([^{}]*)\}")
+_TEXT = re.compile(r"\\(?:text\w*|math(?:rm|bf|it|sf|normal)|operatorname|mbox)\s*\{([^{}]*)\}")
 _ABBREVIATED = re.compile(r"(?<=[^\W\d_])\.")
 _WORDS = re.compile(r"[^\W\d_]{3,}(?:[\s\-'\u2019][^\W\d_]+)*")
 _PHRASE = re.compile(r"(?=.*(?<!\S)(?!(?:and|or)\b)[^\W\d_]{3,}(?!\S))[\w\s.,:;'\u2019-]+")
@@ -57,7 +59,9 @@ _LETTER = re.compile(
     r"[\[(]?\s*([A-J])\s*(?:[\])).:,]|(?<=\s)[-\u2013\u2014]|$)",
     re.IGNORECASE,
 )
-_ANOTHER_LETTER = re.compile(r"[\s,;/&]*(?:(?:and|or)\b\s*)?[\[(]?[A-J](?:[\])]|\s*(?:[,;/&]|(?:and|or)\b|$))")
+_ANOTHER_LETTER = re.compile(
+    r"[\s,;/&]*(?:(?:and|or)\b\s*)?[\[(]?[A-J](?:[\])]|\s*(?:[,;/&]|(?:and|or)\b|$))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,11 @@ def grade(kind: Kind, answer: str | None, expected: str) -> Grade:
 
 def plain(answer: str) -> str:
     """An answer without delimiters, its signs as LaTeX commands; all other LaTeX is left to math-verify."""
-    text = _DELIMITERS.sub("", answer.translate(_SIGNS))
+    text = _ROOT.sub(r"\\sqrt{\1\2}", _DELIMITERS.sub("", answer.translate(_SIGNS)))
     text = _GROUPED.sub("", _ROW_GAP.sub("", text)).replace("\\varnothing", "\\emptyset")
     text = " ".join(text.split()).strip("*` ").rstrip(". *`")
+    if match := _TEXT.fullmatch(text):
+        text = match[1]
     return text.removeprefix("\\approx").removeprefix("=").strip()
 
 
