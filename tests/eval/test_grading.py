@@ -335,6 +335,9 @@ NOTATIONS = [
     ("10^{-7}", "0.0000001", True),
     ("0.3", "0.30000000000000004", True),
     ("e5", "100000", False),
+    ("302_5", "302_{5}", True),
+    ("302_5", "302_6", False),
+    ("302_5", "302", True),
     # surds, powers, signs that have a command
     ("5\\sqrt{3}", "5\u221a3", True),
     ("5", "5\u221a3", False),

@@ -17,6 +17,7 @@ from specreason.models.pair_settings import resolve
 from specreason.reasoning.events import to_json
 from specreason.reasoning.result import Result, Tally
 from specreason.session import SpecReason, checked_messages
+from specreason.text_files import decoded, read_text
 
 
 def solve(
@@ -93,12 +94,12 @@ def _problem(argument: str | None, file: Path | None) -> str:
         raise ConfigError("give the problem as an argument or by --file, not both")
     try:
         if file is not None:
-            return file.read_text(encoding="utf-8")
+            return read_text(file)
         if argument not in {None, "-"}:
             return argument or ""
         if sys.stdin.isatty():
             raise InputError('no problem: specreason solve "PROBLEM", or --file, or standard input')
-        return sys.stdin.buffer.read().decode("utf-8")
+        return decoded(sys.stdin.buffer.read())
     except UnicodeDecodeError as error:
         raise InputError(f"the problem is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:

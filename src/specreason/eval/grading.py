@@ -37,6 +37,7 @@ _DECIMAL = re.compile(r"[-+]?(?:\d{1,60}\.?\d{0,60}|\.\d{1,60})(?:[eE][-+]?\d{1,
 _SCIENTIFIC = re.compile(
     r"([-+]?)\s*(?:(\d{1,60}\.?\d{0,60})\s*(?:\\times|\\cdot|\*)\s*)?10\s*\^\s*(\{\s*)?([-+]?\d{1,3})\s*(?(3)\})"
 )
+_BASED = re.compile(r"(\w+)_\{?(\w+)\}?")
 _SLACK = Decimal("1e-9")
 # A word of three letters or more, or a unit's symbol; perhaps to a power, perhaps per another.
 _POWER = r"(?:\s*\^\s*\{?\s*-?[123]\s*\}?)?"
@@ -103,6 +104,10 @@ def grade(kind: Kind, answer: str | None, expected: str) -> Grade:
     if (first := _decimal(stated)) is not None and (second := _decimal(wanted)) is not None:
         same = abs(first - second) <= _SLACK * abs(second)
         return Grade(same, f"equal: {first}" if same else f"{first} is not {second}")
+    if (of := _BASED.fullmatch(stated)) and (to := _BASED.fullmatch(wanted)):
+        # math-verify passes over the base of a number.
+        same = of.groups() == to.groups()
+        return Grade(same, f"{stated!r:.80} is {'' if same else 'not '}{wanted!r:.80}")
     return _grade_math(_exact(stated), _exact(wanted))
 
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 from specreason.errors import ConfigError, InputError
 from specreason.eval.store import RunKey, Store
 from specreason.reasoning.events import StepAccepted
+from specreason.text_files import lines, read_text
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
 _STUDY_SUFFIXES = frozenset({".sqlite", ".db", ".sqlite3"})
@@ -40,10 +41,12 @@ def labelled_steps(path: Path, seed: int) -> Iterator[LabelledStep]:
         yield from _from_study(path, seed)
         return
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    for number, line in enumerate(lines, 1):
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    for number, line in enumerate(lines(text), 1):
         if line.strip():
             yield from _from_line(f"{path}, line {number}", number, line, seed)
 

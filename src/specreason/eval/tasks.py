@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from specreason.errors import ConfigError, InputError
+from specreason.text_files import lines, read_text
 
 Kind = Literal["math", "choice"]
 LETTERS = "ABCDEFGHIJ"
@@ -42,7 +43,7 @@ class Task:
 def from_file(path: Path, seed: int) -> Task:
     """The problems of a JSON Lines file; see docs/evaluation.md. Raises ConfigError or InputError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"--task {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -81,7 +82,7 @@ def checked(problems: Sequence[Problem], source: str) -> tuple[Problem, ...]:
 
 
 def _lines(path: Path, text: str, seed: int) -> Iterator[Problem]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines(text), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable
 
 from specreason.reasoning.events import Event, from_json, to_json
+from specreason.text_files import lines
 
 # Likely texts last: deflate codes what is near more briefly.
 _FIELDS = (
@@ -43,7 +44,7 @@ def unpacked(blob: bytes, problem: str, settings: str) -> list[Event]:
     """The events that `packed` made a blob of."""
     engine = zlib.decompressobj(wbits=-15, zdict=_dictionary(problem, settings))
     text = engine.decompress(blob) + engine.flush()
-    return [from_json(line) for line in text.splitlines() if line]
+    return [from_json(line) for line in lines(text) if line]
 
 
 def _dictionary(problem: str, settings: str) -> bytes:

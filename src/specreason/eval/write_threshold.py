@@ -7,12 +7,13 @@ import tomlkit
 from tomlkit.exceptions import ParseError
 
 from specreason.errors import ConfigError
+from specreason.text_files import read_text
 
 
 def write_threshold(path: Path, value: float, method: str, why: str) -> None:
     """Set `reasoning.threshold` and the method that it belongs to, with `why` as its comment."""
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = read_text(path) if path.exists() else ""
         document: Any = tomlkit.parse(text)
         section: Any = document.setdefault("reasoning", tomlkit.table())
         section["threshold"] = tomlkit.item(round(value, 3)).comment(why)
