@@ -1,6 +1,8 @@
 """Text files as users and their editors write them."""
 
 import codecs
+import os
+import shutil
 from pathlib import Path
 
 
@@ -21,3 +23,23 @@ def decoded(content: bytes) -> str:
 def lines(text: str) -> list[str]:
     """The lines of JSON Lines. Only a line feed ends one: texts in JSON may hold all other separators."""
     return text.split("\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all: it is written beside, and takes the old one's place when it is done.
+
+    Links are followed, the old file's permissions stay, and what is no file (a pipe, a terminal) is written
+    to as it is. Raises OSError; what was there before is then still there.
+    """
+    real = Path(os.path.realpath(path))
+    if real.exists() and not real.is_file():
+        real.write_text(text, encoding="utf-8")
+        return
+    partial = real.with_name(f".{real.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        if real.exists():
+            shutil.copymode(real, partial)
+        partial.replace(real)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from specreason.errors import ConfigError, InputError
 from specreason.eval.store import RunKey, Store
+from specreason.eval.tasks import text_of
 from specreason.reasoning.events import StepAccepted
 from specreason.text_files import lines, read_text
 
@@ -87,10 +88,11 @@ def _from_line(where: str, number: int, line: str, seed: int) -> Iterator[Labell
     told: Mapping[str, Any] = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
     problem: object = told.get("problem")
     steps: object = told.get("steps")
-    if not isinstance(problem, str) or not isinstance(steps, list) or not steps:
+    if not problem or not isinstance(steps, list) or not steps:
         raise InputError(f"{where} must have 'problem' (text) and 'steps' (a list of texts)")
-    texts = [str(step) for step in cast("list[object]", steps)]
-    name = str(told.get("id", number))
+    problem = text_of(where, "problem", problem)
+    texts = [text_of(where, "steps", step) for step in cast("list[object]", steps)]
+    name = text_of(where, "id", number if told.get("id") is None else told["id"])
     if (labels := _labels(where, told, len(texts))) is None:
         yield from _twins(name, problem, texts, seed)
         return
@@ -103,11 +105,12 @@ def _labels(where: str, row: Mapping[str, Any], count: int) -> list[bool] | None
     """`labels`: one for each step; `label`: the first wrong step, -1 for none; later ones are unknown."""
     labels: object = row.get("labels")
     if labels is not None:
-        if not isinstance(labels, list) or len(cast("list[object]", labels)) != count:
+        told = cast("list[object]", labels) if isinstance(labels, list) else []
+        if len(told) != count or not all(label in (True, False) for label in told):
             raise InputError(
                 f"{where}: 'labels' must be a list with one of true and false for each of {count} steps"
             )
-        return [bool(label) for label in cast("list[object]", labels)]
+        return [bool(label) for label in told]
     label: object = row.get("label")
     if label is None:
         return None

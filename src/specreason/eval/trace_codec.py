@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterable
 
 from specreason.reasoning.events import Event, from_json, to_json
-from specreason.text_files import lines
 
 # Likely texts last: deflate codes what is near more briefly.
 _FIELDS = (
@@ -41,10 +40,12 @@ def packed(events: Iterable[Event], problem: str, settings: str) -> bytes:
 
 
 def unpacked(blob: bytes, problem: str, settings: str) -> list[Event]:
-    """The events that `packed` made a blob of."""
+    """The events that `packed` made a blob of. Raises ValueError or zlib.error if it is damaged."""
     engine = zlib.decompressobj(wbits=-15, zdict=_dictionary(problem, settings))
     text = engine.decompress(blob) + engine.flush()
-    return [from_json(line) for line in lines(text) if line]
+    if not engine.eof:
+        raise ValueError("the events are cut off")
+    return [from_json(line) for line in text.splitlines() if line]
 
 
 def _dictionary(problem: str, settings: str) -> bytes:
