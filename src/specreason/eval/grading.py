@@ -6,7 +6,7 @@
 import importlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -28,7 +28,7 @@ _SIGNS = str.maketrans(
     }
 )  # fmt: skip
 _ROOT = re.compile(r"\u221a\s*(?:\(([^()]*)\)|(\d+|\w))")
-_ROW_GAP = re.compile(r"(?<=\\\\)\s*\[[^\]]*\]")
+_ROW_GAP = re.compile(r"(?<=\\\\)\s*\[\s*-?[\d.]+\s*[a-z]{2}\s*\]")
 _GROUPED = re.compile(r"(?<=\d)(?:\\[, ]|\s)(?=\d{3}(?!\d))")
 _MIXED = re.compile(r"(-?)\s*(\d+)\s+(?:and\s+)?(\d+)\s*/\s*(\d+)")
 _REPEATING = re.compile(r"(\d{0,30})\.(\d{0,30})\\overline\s*\{?(\d{1,30})\}?")
@@ -39,15 +39,17 @@ _SCIENTIFIC = re.compile(
 )
 _BASED = re.compile(r"(\w+)_\{?(\w+)\}?")
 _SLACK = Decimal("1e-9")
-# A word of three letters or more, or a unit's symbol; perhaps to a power, perhaps per another.
 _POWER = r"(?:\s*\^\s*\{?\s*-?[123]\s*\}?)?"
-_UNIT_WORD = rf"(?:[A-Za-z]{{3,}}|[kMGmcn\u00b5]?(?:m|g|s|h|l|L|N|J|W|V|A|K|C|F|Hz|Pa|eV)|T){_POWER}"
+# A word of three letters or more, or a unit's symbol; perhaps to a power, perhaps per another.
+_UNIT_WORD = rf"(?:[A-Za-z]{{3,}}|[kMGmcn\u00b5]?(?:m|g|s|h|l|L|N|J|W|V|A|K|C|F|Hz|Pa|eV)|ft|T){_POWER}"
 _UNIT_TEXT = rf"(?:\s|\\[ ,;])*\\(?:text|textrm|mathrm|mbox)\s*\{{[^{{}}]*\}}{_POWER}"
+# What is a unit also right behind a number.
+_UNIT_CLOSE = rf"(?:[kcm]m|[km]g|m[lL]|k?Hz|k?Pa|eV|k[JNW]|mph|ft|min|sec|st|nd|rd|th){_POWER}"
 _UNIT = re.compile(
-    rf"(?<=[\d)}}])(?:\s*\^\s*\{{?\s*\\circ\s*\}}?(?:\s*[CF]\b)?)?(?:{_UNIT_TEXT})*"
-    rf"(?:\s+{_UNIT_WORD}(?:\s*(?:/|per\s)\s*{_UNIT_WORD})?(?:\s+[A-Za-z]+)*)?$"
+    rf"(?:(?<=[\d)}}])|(?<=\\pi))(?:\s*(?:\^\s*\{{?\s*\\circ\s*\}}?|\\degree\b)(?:\s*[CF]\b)?)?(?:{_UNIT_TEXT})*"
+    rf"(?:\s+{_UNIT_WORD}(?:\s*(?:/|per\s)\s*{_UNIT_WORD})?(?:\s+[A-Za-z]+)*|(?<=\d){_UNIT_CLOSE})?$"
 )
-_NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|times|%).*")
+_NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|times|pi|%).*")
 _PERCENT = re.compile(r"\\?%|\bper\s?cent\b", re.IGNORECASE)
 
 _TEXT = re.compile(r"\\(?:text\w*|math(?:rm|bf|it|sf|normal)|operatorname|mbox)\s*\{([^{}]*)\}")
@@ -102,7 +104,8 @@ def grade(kind: Kind, answer: str | None, expected: str) -> Grade:
         stated = _UNIT.sub("", stated)
     stated, wanted = _read(stated), _read(wanted)
     if (first := _decimal(stated)) is not None and (second := _decimal(wanted)) is not None:
-        same = abs(first - second) <= _SLACK * abs(second)
+        whole = first == first.to_integral_value() and second == second.to_integral_value()
+        same = first == second if whole else abs(first - second) <= _SLACK * abs(second)
         return Grade(same, f"equal: {first}" if same else f"{first} is not {second}")
     if (of := _BASED.fullmatch(stated)) and (to := _BASED.fullmatch(wanted)):
         # math-verify passes over the base of a number.
@@ -196,9 +199,11 @@ def library() -> Any:
 
 def _parsed(text: str) -> list[Any]:
     # LaTeX only: math-verify's other reader takes the number with which a text begins for the whole of it.
-    latex = [library().LatexExtractionConfig()]
+    # And no units, of which it takes many a letter for one: 3s would be 3t.
+    latex = library().LatexExtractionConfig()
+    latex = replace(latex, normalization_config=replace(latex.normalization_config, units=False))
     return library().parse(
-        f"\\[{text}\\]", extraction_config=latex, parsing_timeout=None, raise_on_error=True
+        f"\\[{text}\\]", extraction_config=[latex], parsing_timeout=None, raise_on_error=True
     )
 
 
