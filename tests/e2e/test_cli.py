@@ -110,6 +110,7 @@ def test_steps_are_shown_with_their_author_and_an_account(pocket: Path) -> None:
 
 BAD_INPUT = [
     (["solve", ""], b"", "empty"),
+    (["solve", "\ufeff"], b"", "empty"),
     (["solve", "-"], b"   \n ", "empty"),
     (["solve", "-"], b"\xef\xbb\xbf\r\n", "empty"),
     (["solve", "--file", "marked.txt"], b"", "empty"),

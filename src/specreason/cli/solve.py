@@ -100,7 +100,7 @@ def _problem(argument: str | None, file: Path | None) -> str:
         if file is not None:
             return read_text(file)
         if argument not in {None, "-"}:
-            return argument or ""
+            return (argument or "").removeprefix("\ufeff")  # "$(cat problem.txt)" passes a mark on
         if sys.stdin.isatty():
             raise InputError('no problem: specreason solve "PROBLEM", or --file, or standard input')
         return decoded(sys.stdin.buffer.read())

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from specreason.engines.chat_format import OpenTurn
 from specreason.engines.protocol import Engine, Generation, Prompt
-from specreason.reasoning.answers import boxed_answer
+from specreason.reasoning.answers import boxes
 from specreason.reasoning.calls import call_ended
 from specreason.reasoning.chain import Chain, Role
 from specreason.reasoning.events import CallEnded
@@ -63,7 +63,7 @@ class Answer:
                     text += piece
                     if told := cut.take(piece):
                         yield told
-                    if cut.reached or (cue and boxed_answer(text) is not None):
+                    if cut.reached or (cue and boxes(text)):
                         break
             if told := cut.rest():
                 yield told

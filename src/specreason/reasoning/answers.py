@@ -12,7 +12,7 @@ _SEPARATED = re.compile(
 )
 # A box that only shows where the answer goes.
 _PLACEHOLDER = re.compile(
-    r"(?:[\s.?_\u2026]|\\[a-z]*dots|\\_)*|"
+    r"(?:[\s.?_\u2026]|\\[a-z]*dots|\\square|\\_)*|"
     r"\W*(?:text\w*\W+)?(?:(?:the|your|my|final|correct|numerical|insert|put|write)\W+)*answer"
     r"(?:\W+(?:goes|here))*\W*",
     re.IGNORECASE,
@@ -27,52 +27,52 @@ _TRIMMED = f" \t*_`\"'{_HOLE}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
-    """From `start` up to `end`; what it holds, None if it is never closed."""
+class Box:
+    r"""A complete `\boxed{...}`: where it begins and ends in its text, and what it holds."""
 
     start: int
     end: int
-    content: str | None
+    inside: str
 
-    @property
-    def states(self) -> bool:
-        return self.content is not None and not _PLACEHOLDER.fullmatch(self.content)
+
+def boxes(text: str) -> list[Box]:
+    """The complete boxes of a text in their order; braces may nest, of nested boxes the inner one counts."""
+    return _boxes(text)[0]
 
 
 def boxed_answer(text: str) -> str | None:
-    r"""What the last complete `\boxed{...}` holds; braces and boxes may nest.
+    r"""What the last box holds; None if there is none, or only empty ones and placeholders (`\boxed{...}`).
 
-    Boxes side by side are one answer, with commas between its parts. A box that holds a placeholder, such as
-    "..." or "answer", states nothing: "" if there are only such boxes, None if there is no complete one.
+    Boxes side by side are one answer, with commas between its parts.
     """
-    complete = [box for box in _boxes(text) if box.content is not None]
-    stating = [box for box in complete if box.states]
+    stating = [box for box in boxes(text) if not _PLACEHOLDER.fullmatch(box.inside)]
     if not stating:
-        return "" if complete else None
+        return None
     parts = [stating[-1]]
     for box in reversed(stating[:-1]):
         if not _SEPARATED.fullmatch(text, box.end, parts[0].start):
             break
         parts.insert(0, box)
-    return ", ".join(dict.fromkeys(part.content or "" for part in parts))
+    return ", ".join(dict.fromkeys(part.inside for part in parts))
 
 
 def stated_answer(text: str) -> str | None:
     """The boxed answer, else what the last "Answer:" or "the answer is" states. None if there is neither."""
     if boxed := boxed_answer(text):
         return boxed
+    complete, unclosed = _boxes(text)
     rest, at = "", 0
-    for box in _boxes(text):
-        rest += text[at : max(at, box.start)] + _HOLE
-        at = max(at, box.end)
+    for start, end in sorted([(box.start, box.end) for box in complete] + unclosed):
+        rest += text[at : max(at, start)] + _HOLE
+        at = max(at, end)
     rest += text[at:]
     stated = (_tidy(match["answer"]) for match in reversed(list(_STATED.finditer(rest))))
     return next(filter(None, stated), None)
 
 
-def _boxes(text: str) -> list[_Box]:
-    """The innermost boxes in their order. One that is never closed goes to the end of its line."""
-    found: list[_Box] = []
+def _boxes(text: str) -> tuple[list[Box], list[tuple[int, int]]]:
+    """The complete boxes; and where those begin and end that are never closed: with their line."""
+    found: list[Box] = []
     opened: list[tuple[int, int] | None] = []  # of every open brace: where its box and its content begin
     for token in _TOKEN.finditer(text):
         if token[1]:
@@ -82,11 +82,11 @@ def _boxes(text: str) -> list[_Box]:
         elif token[0] == "}" and opened and (box := opened.pop()) is not None:
             start, inside = box
             if not found or found[-1].start < start:  # else it holds another box
-                found.append(_Box(start, token.end(), text[inside : token.start()].strip()))
-    for start, _ in filter(None, opened):
-        line_end = text.find("\n", start)
-        found.append(_Box(start, len(text) if line_end < 0 else line_end, None))
-    return sorted(found, key=lambda box: box.start)
+                found.append(Box(start, token.end(), text[inside : token.start()].strip()))
+    starts = [box[0] for box in opened if box is not None]
+    line_ends = [text.find("\n", start) for start in starts]
+    unclosed = [(start, end if end >= 0 else len(text)) for start, end in zip(starts, line_ends, strict=True)]
+    return found, unclosed
 
 
 def _tidy(answer: str) -> str:
