@@ -1,6 +1,7 @@
 """Text files as users and their editors write them."""
 
 import codecs
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -41,5 +42,10 @@ def write_text(path: Path, text: str) -> None:
         if real.exists():
             shutil.copymode(real, partial)
         partial.replace(real)
+    except OSError as error:
+        # A folder that takes no new file, or a file that is mounted by itself, as in a container.
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EBUSY}:
+            raise
+        real.write_text(text, encoding="utf-8")
     finally:
         partial.unlink(missing_ok=True)

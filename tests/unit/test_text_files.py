@@ -1,5 +1,6 @@
 """Text files as editors write them, and files that are written whole or not at all."""
 
+import errno
 import os
 import resource
 from collections.abc import Generator
@@ -88,3 +89,17 @@ def test_a_link_is_followed_and_permissions_stay(tmp_path: Path) -> None:
 def test_what_is_no_file_is_written_to_as_it_is() -> None:
     write_text(Path(os.devnull), "gone")
     assert not Path(os.devnull).is_file()
+
+
+def test_a_file_that_nothing_can_take_the_place_of_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(self: Path, target: Path) -> Path:
+        raise OSError(errno.EBUSY, "Device or resource busy", str(self), None, str(target))
+
+    path = tmp_path / "mounted.toml"
+    path.write_text("before")
+    monkeypatch.setattr(Path, "replace", busy)
+    write_text(path, "after")
+    assert path.read_text() == "after"
+    assert list(tmp_path.iterdir()) == [path]
