@@ -37,6 +37,8 @@ def test_lines_become_problems_in_their_order(tmp_path: Path) -> None:
     ("row", "words"),
     [
         ("{", "line 1 is not JSON"),
+        ('{"problem": "x", "answer": ' + "1" * 5000 + "}", "line 1 cannot be read: Exceeds the limit"),
+        ("[" * 100_000, "line 1 cannot be read: maximum recursion depth"),
         ("[1]", "must be an object"),
         ({"problem": "x"}, "has no 'answer'"),
         ({"problm": "x", "answer": "1"}, "it has problm, answer"),

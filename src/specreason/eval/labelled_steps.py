@@ -5,7 +5,6 @@ every step counts as right, and beside it stands the same step with one of its n
 """
 
 import itertools
-import json
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, cast
 
 from specreason.errors import ConfigError, InputError
 from specreason.eval.store import RunKey, Store
-from specreason.eval.tasks import text_of
+from specreason.eval.tasks import json_of, text_of
 from specreason.reasoning.events import StepAccepted
 from specreason.text_files import lines, read_text
 
@@ -81,10 +80,7 @@ def corrupted(text: str, rng: random.Random) -> str | None:
 
 
 def _from_line(where: str, number: int, line: str, seed: int) -> Iterator[LabelledStep]:
-    try:
-        row: object = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where} is not JSON: {error.msg}") from None
+    row = json_of(where, line)
     told: Mapping[str, Any] = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
     problem: object = told.get("problem")
     steps: object = told.get("steps")

@@ -81,6 +81,16 @@ def checked(problems: Sequence[Problem], source: str) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
+def json_of(where: str, line: str) -> object:
+    """What a line of JSON Lines holds. Raises InputError, which names the line."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where} is not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets without end
+        raise InputError(f"{where} cannot be read: {error}") from None
+
+
 def text_of(where: str, field: str, value: object) -> str:
     """`value` as text if it is text or a number. Raises InputError, which names the line and the field."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
@@ -96,10 +106,7 @@ def _lines(path: Path, text: str, seed: int) -> Iterator[Problem]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            row: object = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{where} is not JSON: {error.msg}") from None
+        row = json_of(where, line)
         if not isinstance(row, dict):
             raise InputError(f'{where} must be an object: {{"id", "problem", "answer"}}')
         yield _problem(cast("Mapping[str, Any]", row), where, number, seed)
