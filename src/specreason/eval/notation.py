@@ -37,7 +37,7 @@ _UNIT_TEXT = rf"(?:\s|\\[ ,;])*\\(?:text|textrm|mathrm|mbox)\s*\{{[^{{}}]*\}}{_P
 # What is a unit also right behind a number.
 _UNIT_CLOSE = rf"(?:[kcm]m|[km]g|m[lL]|k?Hz|k?Pa|eV|k[JNW]|mph|ft|min|sec|st|nd|rd|th){_POWER}"
 _UNIT = re.compile(
-    rf"(?:(?<=[\d)}}])|(?<=\\pi))(?:\s*(?:\^\s*\{{?\s*\\circ\s*\}}?|\\degree\b)(?:\s*[CF]\b)?)?(?:{_UNIT_TEXT})*"
+    rf"(?:(?<=[\d)}}])|(?<=\\pi))(?:\s*(?:\^\s*\{{?\s*\\circ\s*\}}?|\\degree\b)(?:\s*[CF]\b)?)?(?:{_UNIT_TEXT}){{0,8}}"
     rf"(?:\s+{_UNIT_WORD}(?:\s*(?:/|per\s)\s*{_UNIT_WORD})?(?:\s+[A-Za-z]+)*|(?<=\d){_UNIT_CLOSE})?$"
 )
 _PERCENT = re.compile(r"\\?%|\bper\s?cent\b", re.IGNORECASE)
