@@ -27,6 +27,14 @@ class ModelFileError(SpecReasonError):
     """Weights are missing, damaged or could not be fetched."""
 
 
+class StudyError(SpecReasonError):
+    """A study's file is damaged, or cannot be written, as on a full disk."""
+
+
+class TraceError(SpecReasonError):
+    """A trace could not be written to its end; the run itself came to its end."""
+
+
 class EngineError(SpecReasonError):
     """A model server failed. `engine` is the configured name of the engine ("base", "small")."""
 

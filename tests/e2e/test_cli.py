@@ -110,7 +110,10 @@ def test_steps_are_shown_with_their_author_and_an_account(pocket: Path) -> None:
 
 BAD_INPUT = [
     (["solve", ""], b"", "empty"),
+    (["solve", "\ufeff"], b"", "empty"),
     (["solve", "-"], b"   \n ", "empty"),
+    (["solve", "-"], b"\xef\xbb\xbf\r\n", "empty"),
+    (["solve", "--file", "marked.txt"], b"", "empty"),
     (["solve", "-"], b"caf\xe9 \xff", "not UTF-8"),
     (["solve", "--file", "missing.txt"], b"", "missing.txt"),
     (["solve", "x", "--threshold", "11"], b"", "'reasoning.threshold' from --threshold is 11.0"),
@@ -126,9 +129,36 @@ BAD_INPUT = [
 def test_bad_input_is_named_and_exits_with_2(
     pocket: Path, arguments: list[str], stdin: bytes, word: str
 ) -> None:
+    (pocket / "marked.txt").write_text("\n", encoding="utf-8-sig")
     process = run(*arguments, cwd=pocket, stdin=stdin)
     assert process.returncode == 2, process.stderr
     assert word in said(process)
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_trace_that_finds_no_room_costs_no_answer(pocket: Path, form: tuple[str, ...]) -> None:
+    process = run("solve", POCKET_PROBLEM, *form, "--trace", "/dev/full", cwd=pocket)
+    assert process.returncode == 1
+    assert "--trace /dev/full is incomplete: No space left on device" in said(process)
+    assert b'"answer": ' in process.stdout if form else b"\nanswer: " in process.stdout
+
+
+def test_an_output_that_finds_no_room_is_told_without_a_traceback(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [*SPECREASON, "config"], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, env=environment(),
+            check=False,
+        )  # fmt: skip
+    assert process.returncode == 1
+    assert "No space left on device" in said(process)
+
+
+@pytest.mark.parametrize("columns", ["0", "00", ""])
+def test_a_terminal_of_no_columns_is_written_to_as_any_other(tmp_path: Path, columns: str) -> None:
+    arguments = ("models", "list")
+    usual = run(*arguments, cwd=tmp_path, COLUMNS="80")
+    assert b"pocket" in usual.stdout
+    assert run(*arguments, cwd=tmp_path, COLUMNS=columns).stdout == usual.stdout
 
 
 def test_an_unknown_toml_key_is_named_with_the_nearest_one(tmp_path: Path) -> None:

@@ -71,6 +71,33 @@ def test_labels_are_taken_as_they_are(tmp_path: Path) -> None:
     assert [s.right for s in labelled_steps(steps_file(tmp_path, label=-1), 0)] == [True] * 3
     with pytest.raises(InputError, match="labels"):
         list(labelled_steps(steps_file(tmp_path, labels=[True]), 0))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"labels": ["true", "false", "false"]}, "'labels' must be a list"),
+        ({"labels": [1, 0, -1]}, "'labels' must be a list"),
+        ({"steps": ["2 + 2 = 4.", {"text": "Twice 4 is 8."}]}, "'steps' must be text"),
+        ({"problem": ["x"]}, "'problem' must be text"),
+        ({"id": {}}, "'id' must be text"),
+    ],
+)
+def test_steps_that_are_no_texts_and_labels_that_say_neither_are_named(
+    tmp_path: Path, more: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InputError, match=f"line 1.*{words}"):
+        list(labelled_steps(steps_file(tmp_path, **more), 0))
+
+
+def test_steps_may_have_a_byte_order_mark_and_any_separator_in_their_texts(tmp_path: Path) -> None:
+    path = steps_file(tmp_path)
+    row = {"id": None, "problem": "Twice 2 + 2?", "steps": ["2 + 2\u2028= 4."], "labels": [1]}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8-sig", newline="")
+    assert [(s.problem_id, s.text) for s in labelled_steps(path, 0)] == [("1", "2 + 2\u2028= 4.\n\n")]
+    path.write_bytes(b"\xff")
+    with pytest.raises(InputError, match="not UTF-8"):
+        list(labelled_steps(path, 0))
     with pytest.raises(InputError, match="label"):
         list(labelled_steps(steps_file(tmp_path, label=7), 0))
 

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from studies import engines, plan, run, task
@@ -14,6 +14,7 @@ from specreason.cli.eval_run import alone
 from specreason.config import Scheme, Settings
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
 from specreason.eval.facts import sharing
+from specreason.errors import ConfigError, EngineRejected, EngineUnavailable, StudyError
 from specreason.eval.grid import Cell, Grid, short_labels
 from specreason.eval.rows import Draft, steps_from_text, steps_to_text
 from specreason.eval.runner import StudyStopped, blocks, seed_of
@@ -222,6 +223,76 @@ def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "notes.sqlite", create=True)
     with pytest.raises(ConfigError, match="no study at"):
         Store(tmp_path / "missing.sqlite")
+
+
+def test_a_link_to_a_study_is_that_study(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    path, link = tmp_path / "real" / "s.sqlite", tmp_path / "link.sqlite"
+    link.symlink_to(path)  # it leads nowhere yet
+    assert len(run(link, plan(schemes=("base",)))) == 6
+    assert run(path, plan(schemes=("base",))) == []
+    with Store(link), alone(path):
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["link.sqlite", "real"]
+        assert (tmp_path / "real" / "s.sqlite-wal").exists()
+        with pytest.raises(ConfigError, match="another specreason eval run"), alone(link):
+            pass
+
+
+def test_on_a_full_disk_a_study_keeps_what_it_has_and_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "s.sqlite", sqlite3.connect
+    run(path, plan(), stop_after=5)
+
+    def without_room(*told: Any, **more: Any) -> sqlite3.Connection:
+        database = connect(*told, **more)
+        database.execute("pragma max_page_count = 1")  # as many as there are
+        return database
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", without_room)
+        with pytest.raises(StudyError, match=r"disk of .* is full; every run so far is kept") as told:
+            run(path, plan(samples=50))
+    assert told.value.exit_code == 1
+    with Store(path) as store:
+        kept = len(store.done())
+    assert 5 <= kept < 18 * 50
+    assert len(run(path, plan(samples=5))) == 18 * 5 - kept
+
+
+DAMAGE = [
+    ("update runs set events = x'00ff'", "damaged .events of problem 0"),
+    ("update runs set events = substr(events, 1, length(events) - 9)", "damaged .events of problem 0"),
+    ("update runs set tokens = '{'", "damaged .run of problem 0"),
+    ("update runs set steps = 'x'", "damaged .run of problem 0"),
+    ("drop table runs", "cannot be read or written: no such table: runs"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGE)
+def test_what_is_damaged_in_a_study_is_named(tmp_path: Path, damage: str, words: str) -> None:
+    path = tmp_path / "s.sqlite"
+    run(path, plan(task(1), schemes=("base",)))
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(damage)
+    with pytest.raises(StudyError, match=words):
+        read(path)
+
+
+def read(path: Path) -> None:
+    with Store(path) as store:
+        for row in store.rows():
+            store.events(RunKey(row.position, row.cell, row.sample))
+
+
+def test_a_study_with_damaged_pages_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    run(path, plan(task(1), schemes=("base",)))
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 : 5 * 4096] = bytes(2 * 4096)
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="is damaged"):
+        Store(path)
 
 
 def test_every_run_has_a_seed_of_its_own() -> None:

@@ -37,11 +37,20 @@ def test_lines_become_problems_in_their_order(tmp_path: Path) -> None:
     ("row", "words"),
     [
         ("{", "line 1 is not JSON"),
+        ('{"problem": "x", "answer": ' + "1" * 5000 + "}", "line 1 cannot be read: Exceeds the limit"),
+        ("[" * 100_000, "line 1 cannot be read: maximum recursion depth"),
         ("[1]", "must be an object"),
         ({"problem": "x"}, "has no 'answer'"),
         ({"problm": "x", "answer": "1"}, "it has problm, answer"),
         ({"problem": "x", "answer": "1", "choices": ["2", "3"]}, "must be one of 'choices'"),
         ({"problem": "x", "answer": "1", "choices": ["1"]}, "2 to 10 can be asked"),
+        ({"problem": "x", "answer": ["1", "2"]}, '\'answer\' must be text or a number; it is ["1", "2"]'),
+        ({"problem": "x", "answer": {"value": 1}}, "'answer' must be text or a number"),
+        ({"problem": "x", "answer": True}, "'answer' must be text or a number"),
+        ({"problem": [{"role": "user", "content": "x"}], "answer": "1"}, "'problem' must be text"),
+        ({"problem": "x", "answer": "1", "choices": ["1", ["2"]]}, "'choices' must be text or a number"),
+        ({"id": ["a"], "problem": "x", "answer": "1"}, "'id' must be text or a number"),
+        ('{"problem": "x \\ud83d", "answer": "1"}', "holds half a character"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, row: object, words: str) -> None:
@@ -49,6 +58,20 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, row: object, words:
         find_task(file(tmp_path, row), 0)
     assert words in str(told.value)
     assert told.value.exit_code == 2
+
+
+def test_ids_that_are_null_are_missing(tmp_path: Path) -> None:
+    rows = [{"id": None, "problem": "x", "answer": n} for n in (1, 2.5)]
+    problems = find_task(file(tmp_path, *rows), 0).problems
+    assert [(p.id, p.answer) for p in problems] == [("1", "1"), ("2", "2.5")]
+
+
+def test_any_other_separator_than_a_line_feed_is_part_of_a_text(tmp_path: Path) -> None:
+    text = "one\u2028two\u2029three\x85four"
+    row = json.dumps({"problem": text, "answer": "1"}, ensure_ascii=False)
+    path = tmp_path / "task.jsonl"
+    path.write_text(f"{row}\r\n\r\n{row}\n", encoding="utf-8-sig", newline="")
+    assert [(p.id, p.text) for p in find_task(str(path), 0).problems] == [("1", text), ("3", text)]
 
 
 def test_ids_must_differ_and_there_must_be_problems(tmp_path: Path) -> None:

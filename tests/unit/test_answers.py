@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specreason.reasoning.answers import boxed_answer, boxes, stated_answer
+from specreason.reasoning.answers import boxed_answer, stated_answer
 
 
 @pytest.mark.parametrize(
@@ -22,20 +22,28 @@ from specreason.reasoning.answers import boxed_answer, boxes, stated_answer
         (r"\boxed 1", None),
         ("nothing", None),
         (r"\boxed{}", None),
-        (r"\boxed{5}, or rather \boxed{}", "5"),
-        # a box that is only spoken of
-        (r"I must write \boxed{answer} at the end.", None),
-        (r"Put it in \boxed{\text{your final answer}}", None),
-        (r"It is \boxed{...}, \boxed{\ldots} or \boxed{\square}", None),
-        (r"So \boxed{8}, as asked: \boxed{<answer>}", "8"),
-        (r"\boxed{\text{no solution}}", r"\text{no solution}"),
-        # several boxes: parts of one answer, or one that replaces another
-        (r"n is \boxed{-2} \quad \text{and} \quad \boxed{1}.", "-2, 1"),
-        (r"\boxed{3}, \boxed{5}, and \boxed{7}", "3, 5, 7"),
-        (r"$\boxed{x=1}$ or $\boxed{x=2}$", "x=1, x=2"),
-        (r"First \boxed{5}. That was wrong, it is \boxed{7}.", "7"),
-        ("\\boxed{5}\n\n\\boxed{7}", "7"),
-        (r"\boxed{\boxed{4}}", r"\boxed{4}"),
+        # side by side: one answer
+        (r"\boxed{3}, \boxed{5}, \boxed{7}", "3, 5, 7"),
+        (r"either $\boxed{x=1}$ or $\boxed{x=2}$.", "x=1, x=2"),
+        (r"\boxed{-4} \quad\text{and}\quad \boxed{9}", "-4, 9"),
+        ("\\(\\boxed{2}\\), and\n\\(\\boxed{8}\\)", "2, 8"),
+        (r"\boxed{6}, \boxed{6}", "6"),
+        (r"\boxed{1}; so no: \boxed{2}, \boxed{3}", "2, 3"),
+        (r"It was \boxed{5}. Wrong, it is \boxed{7}.", "7"),
+        (r"\boxed{5} \boxed{7}", "7"),
+        (r"\boxed{\text{sum} = \boxed{9}}", "9"),
+        # a box that only shows where the answer goes
+        (r"\boxed{answer}", None),
+        (r"I end with \boxed{\text{your final answer}}.", None),
+        (r"\boxed{<answer here>}", None),
+        (r"\boxed{...}", None),
+        (r"\boxed{\ldots}", None),
+        (r"\boxed{____}", None),
+        (r"\boxed{?}", None),
+        (r"\boxed{\square}", None),
+        (r"\boxed{31}, as I promised in \boxed{answer}", "31"),
+        (r"\boxed{\text{no answer}}", r"\text{no answer}"),
+        (r"\boxed{\infty}", r"\infty"),
     ],
 )
 def test_the_last_complete_box_is_the_boxed_answer(text: str, answer: str | None) -> None:
@@ -56,15 +64,15 @@ def test_the_last_complete_box_is_the_boxed_answer(text: str, answer: str | None
         ("Answer: Cats", "Cats"),
         ("Answer: 1\nAnswer: 2\nbye", "2"),
         (r"Answer: 1, that is \boxed{2}", "2"),
-        (r"Answer: 3, not \boxed{}", r"3, not \boxed{}"),
+        (r"Answer: 3, not \boxed{}", "3, not"),
+        (r"Final answer: \boxed{", None),
+        (r"Final answer: \boxed{\frac{3}{8", None),
+        ("Answer: 4\n\nFinal answer: \\boxed{", "4"),
+        ("The answer is \\boxed{7\n\nAnswer: 8", "8"),
+        (r"The answer is \boxed{5}. Wait, \boxed{7", "5"),
+        (r"The final answer is \boxed{answer}.", None),
         ("Answer: 3.5", "3.5"),
         ("Answer:", None),
-        # boxes that were never closed state nothing
-        ("Final answer: \\boxed{", None),
-        (r"Final answer: \boxed{\frac{1}{2", None),
-        (r"So the answer is \boxed{12", None),
-        (r"The answer is \boxed{answer}.", None),
-        ("The answer is 12.\n\nFinal answer: \\boxed{", "12"),
         ("my answers = many", None),
         ("", None),
     ],
@@ -79,8 +87,6 @@ def test_no_text_breaks_the_search(text: str) -> None:
     boxed_answer("\\boxed{" + text)
 
 
-@given(st.text(st.characters(exclude_characters="{}\\")))
+@given(st.text(st.characters(categories=["L", "N"]), min_size=1))
 def test_any_plain_text_in_a_box_is_found(inside: str) -> None:
-    text = f"so \\boxed{{{inside}}} it is"
-    assert [box.inside for box in boxes(text)] == [inside.strip()]
-    assert boxed_answer(text) in {inside.strip(), None}
+    assert boxed_answer(f"so \\boxed{{{inside}}} it is") == inside.strip()

@@ -40,8 +40,17 @@ def test_white_space_does_not_hide_a_repetition() -> None:
     assert chain_of("a b\n\n").repeats(step(" a  b\n"))
 
 
-def test_empty_steps_are_no_circle() -> None:
-    assert not chain_of("", "\n").repeats(step(" "))
+def test_steps_of_nothing_but_white_space_are_a_circle_too() -> None:
+    assert not chain_of("a\n\n").repeats(step("\n\n"))
+    assert chain_of("a\n\n", "\n").repeats(step(" \n\n"))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [Step("", (1,), 1, (), "think_close"), Step("\n", None, 1, (), "stop"), Step("", (), 0, (), "length")],
+)
+def test_an_empty_step_that_is_the_last_is_no_circle(last: Step) -> None:
+    assert not chain_of("a\n\n", "\n").repeats(last)
 
 
 @given(st.lists(st.text(min_size=1), max_size=12))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from specreason.errors import ModelFileError
-from specreason.models.gguf import vocabulary
+from specreason.models.gguf import check_whole, vocabulary
 
 
 def text(value: str) -> bytes:
@@ -65,3 +65,33 @@ def test_a_file_without_a_vocabulary_is_an_error_that_names_it(tmp_path: Path, c
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=r"broken\.gguf"):
         vocabulary(path)
+
+
+def tensors(*told: tuple[int, int, list[int]], data: int, alignment: int = 32) -> bytes:
+    """A file of tensors, told by type, offset and sizes, with so many bytes of data."""
+    entries = entry("general.alignment", 4, pack("<I", alignment))
+    infos = b"".join(
+        text(f"t{n}") + pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, kind, offset)
+        for n, (kind, offset, sizes) in enumerate(told)
+    )
+    head = b"GGUF" + pack("<IQQ", 3, len(told), 1) + entries + infos
+    return head + bytes(-len(head) % alignment + data)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        tensors((0, 0, [3, 5]), data=60),  # 32-bit numbers
+        tensors((1, 0, [8]), (8, 32, [32, 2]), data=32 + 2 * 34, alignment=16),  # 16 bits; blocks of 8 bits
+        tensors((14, 64, [256, 3]), (30, 0, [32]), data=64 + 3 * 210),  # blocks of 6 bits, told of first
+        tensors((999, 96, [4]), data=96),  # a type of later times: up to where it begins
+    ],
+)
+def test_a_file_that_is_cut_off_is_told_from_a_whole_one(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(whole)
+    check_whole(path)
+    for length in (len(whole) - 1, 70, 30):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelFileError, match=r"m\.gguf is cut off"):
+            check_whole(path)

@@ -195,6 +195,11 @@ async def test_a_circle_that_the_base_model_joins_ends_thinking() -> None:
     assert (len(told.result.steps), told.result.ended, told.result.answer) == (1, "repetition", "8")
 
 
+async def test_a_model_that_writes_nothing_but_line_breaks_is_ended() -> None:
+    told = await run(small(("\n" * 16,) * 9), base(), scheme="small", max_step_tokens=16)
+    assert ([step.text.strip() for step in told.result.steps], told.result.ended) == ([""], "repetition")
+
+
 async def test_a_model_alone_in_a_circle_is_ended() -> None:
     told = await run(small(("Again.\n\n",) * 9), base(), scheme="small")
     assert (len(told.result.steps), told.result.ended, told.result.answer) == (1, "repetition", "9")

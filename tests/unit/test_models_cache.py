@@ -73,7 +73,7 @@ def test_weights_of_the_wrong_size_are_refused(folder: Path):
 def test_require_takes_a_name_or_a_path(folder: Path, tmp_path: Path):
     (folder / "tiny.gguf").write_bytes(CONTENT)
     own = tmp_path / "own.gguf"
-    own.write_bytes(b"GGUF and more")
+    own.write_bytes(b"GGUF" + bytes(20))
     assert cache.require("tiny") == folder / "tiny.gguf"
     assert cache.require(own) == own
     assert cache.require(str(own)) == own
@@ -89,6 +89,16 @@ def test_a_web_page_saved_as_a_model_is_refused(tmp_path: Path):
     page.write_bytes(b"<html>")
     with pytest.raises(ModelFileError, match="not a GGUF file"):
         cache.require(page)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "is empty"), (None, "is a folder"), (b"GGUF" + bytes(10), "is cut off")]
+)
+def test_a_file_that_holds_no_model_is_told_from_one(tmp_path: Path, content: bytes | None, words: str):
+    path = tmp_path / "m.gguf"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=rf"m\.gguf {words}"):
+        cache.require(path)
 
 
 def test_a_bare_word_is_taken_for_a_name():

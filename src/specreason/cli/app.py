@@ -1,5 +1,7 @@
 """The `specreason` command: errors of ours become one message and an exit code, never a traceback."""
 
+import errno
+import os
 import sys
 from importlib.metadata import entry_points, version
 from typing import Annotated
@@ -13,6 +15,8 @@ from specreason.errors import SpecReasonError
 
 EXIT_CODES = """Exit codes: 0 the run came to its end, 1 an engine or a file failed,
 2 the input or a setting cannot be used, 130 interrupted."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 app = typer.Typer(
     name="specreason",
@@ -54,12 +58,19 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script."""
+    if not os.environ.get("COLUMNS", "").strip("0 "):
+        os.environ.pop("COLUMNS", None)  # rich takes 0 at its word, and prints nothing
     errors = Console(stderr=True, highlight=False)
     try:
         app()
     except SpecReasonError as error:
         errors.print(f"[red]error:[/] {_escaped(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        errors.print(f"[red]error:[/] {_escaped(str(error))}; make room and try again", soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         errors.print("interrupted")
         sys.exit(130)

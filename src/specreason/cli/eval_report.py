@@ -13,6 +13,7 @@ from specreason.eval.report.page import page
 from specreason.eval.store import RunKey, Store
 from specreason.eval.study import StudyData, read_study
 from specreason.reasoning.events import to_json
+from specreason.text_files import write_text
 
 
 def report(store: Path, *, html: Path | None, markdown: Path | None, against: str, traces: int) -> None:
@@ -68,6 +69,6 @@ def _opened(name: str) -> tuple[StudyData, str]:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None

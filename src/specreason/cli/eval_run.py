@@ -1,6 +1,7 @@
 """The work of `specreason eval run`: opens the pair, the store and the grader, and shows how it goes."""
 
 import asyncio
+import os
 from collections.abc import Generator, Mapping
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -77,7 +78,8 @@ def with_room(settings: Settings, at_once: int) -> Settings:
 @contextmanager
 def alone(path: Path) -> Generator[None]:
     """Keep other processes from working on the same study. Raises ConfigError if one does already."""
-    lock = FileLock(f"{path}.lock", timeout=0)
+    # Beside the file itself: whoever comes by another link must find the same lock.
+    lock = FileLock(f"{os.path.realpath(path)}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:

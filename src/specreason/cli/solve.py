@@ -3,20 +3,22 @@
 import asyncio
 import json
 import sys
-from contextlib import AsyncExitStack, ExitStack, aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing, suppress
+from io import RawIOBase
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from specreason.cli.display import StepDisplay
 from specreason.config import Settings, load_settings, method_of
-from specreason.errors import ConfigError, InputError
+from specreason.errors import ConfigError, InputError, TraceError
 from specreason.models.pair_settings import resolve
 from specreason.reasoning.events import to_json
 from specreason.reasoning.result import Result, Tally
 from specreason.session import SpecReason, checked_messages
+from specreason.text_files import decoded, read_text
 
 
 def solve(
@@ -60,14 +62,19 @@ def solve(
             if flags[f"reasoning.{flag}"] is not None:
                 told = f"--{flag.replace('_', '-')} has no effect: the scheme {method} judges no drafts"
                 typer.echo(told, err=True)
-    result = asyncio.run(_solved(text, settings, as_json=as_json, trace=trace))
+    result, untraced = asyncio.run(_solved(text, settings, as_json=as_json, trace=trace))
     if as_json:
         typer.echo(json.dumps(result.as_dict(), ensure_ascii=False))
+    if untraced is not None:
+        raise TraceError(f"--trace {trace} is incomplete: {untraced.strerror}")
 
 
-async def _solved(text: str, settings: Settings, *, as_json: bool, trace: Path | None) -> Result:
+async def _solved(
+    text: str, settings: Settings, *, as_json: bool, trace: Path | None
+) -> tuple[Result, OSError | None]:
+    """The result, and why not all of it stands in the trace, if so."""
     console = Console(stderr=as_json, highlight=False, soft_wrap=True, quiet=as_json)
-    tally = Tally()
+    tally, untraced = Tally(), None
     with ExitStack() as files:
         async with AsyncExitStack() as stack:
             with console.status("loading the models ..."):
@@ -78,14 +85,12 @@ async def _solved(text: str, settings: Settings, *, as_json: bool, trace: Path |
             async with aclosing(engine.stream(text)) as events:
                 async for event in events:
                     tally.take(event)
-                    if lines is not None:
-                        lines.write(
-                            to_json(event) + "\n"
-                        )  # line-buffered: whole lines only, also when interrupted
+                    if lines is not None and untraced is None:
+                        untraced = _written(lines, f"{to_json(event)}\n".encode())
                     display.show(event)
     result = tally.result()
     display.summary(result)
-    return result
+    return result, untraced
 
 
 def _problem(argument: str | None, file: Path | None) -> str:
@@ -93,20 +98,33 @@ def _problem(argument: str | None, file: Path | None) -> str:
         raise ConfigError("give the problem as an argument or by --file, not both")
     try:
         if file is not None:
-            return file.read_text(encoding="utf-8")
+            return read_text(file)
         if argument not in {None, "-"}:
-            return argument or ""
+            return (argument or "").removeprefix("\ufeff")  # "$(cat problem.txt)" passes a mark on
         if sys.stdin.isatty():
             raise InputError('no problem: specreason solve "PROBLEM", or --file, or standard input')
-        return sys.stdin.buffer.read().decode("utf-8")
+        return decoded(sys.stdin.buffer.read())
     except UnicodeDecodeError as error:
         raise InputError(f"the problem is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise InputError(f"--file {file}: {error.strerror}") from None
 
 
-def _opened(path: Path) -> TextIO:
+def _opened(path: Path) -> RawIOBase:
     try:
-        return path.open("w", encoding="utf-8", buffering=1)
+        return path.open("wb", buffering=0)
     except OSError as error:
         raise ConfigError(f"--trace {path}: {error.strerror}") from None
+
+
+def _written(file: RawIOBase, line: bytes) -> OSError | None:
+    """Write a line at once, and whole or not at all; the error if that fails."""
+    written = 0
+    try:
+        while written < len(line):
+            written += file.write(line[written:])
+    except OSError as error:
+        with suppress(OSError):
+            file.truncate(file.tell() - written)
+        return error
+    return None

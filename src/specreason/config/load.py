@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from specreason.config.endpoint import shown_address
 from specreason.config.settings import Settings
 from specreason.errors import ConfigError
+from specreason.text_files import read_text
 
 ENV_PREFIX = "SPECREASON_"
 ENV_NESTED = "__"
@@ -84,7 +85,7 @@ def _from_file(file: Path | None, env: Mapping[str, str]) -> Iterator[tuple[str,
     if named is None and not path.exists():
         return
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigError(f"config file {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

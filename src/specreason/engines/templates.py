@@ -15,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from specreason.engines.protocol import Message
 from specreason.errors import ConfigError
+from specreason.text_files import read_text
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -41,7 +42,7 @@ def load_template(where: str, setting: str) -> Template:
     if path.is_dir():
         return _from_folder(path, setting)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError):
         raise ConfigError(
             f"setting '{setting}' is '{where}': not a readable file or folder; use chatml, the path of a "
@@ -66,11 +67,11 @@ def render(template: Template, messages: Sequence[Message], options: Mapping[str
 def _from_folder(folder: Path, setting: str) -> Template:
     config = folder / "tokenizer_config.json"
     jinja = folder / "chat_template.jinja"
-    text = config.read_text(encoding="utf-8") if config.exists() else "{}"
+    text = read_text(config) if config.exists() else "{}"
     if not jinja.exists():
         return _from_tokenizer_config(text, config, setting)
     tokens = _special_tokens(json.loads(text))
-    return Template(jinja.read_text(encoding="utf-8"), tokens)
+    return Template(read_text(jinja), tokens)
 
 
 def _from_tokenizer_config(text: str, path: Path, setting: str) -> Template:

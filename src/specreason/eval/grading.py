@@ -6,30 +6,43 @@
 import importlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from specreason.eval.notation import tidied, without_percent, without_unit
+from specreason.eval.notation import (
+    decimal,
+    exact,
+    plain,
+    rewritten,
+    without_percent,
+    without_text_commands,
+    without_unit,
+)
 from specreason.eval.tasks import Kind
 
 _INTEGER = re.compile(r"\s*[-+]?[0-9]{1,30}\s*")
-_TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|operatorname|mbox)\s*\{([^{}]*)\}")
-_SPACING = re.compile(r"\\[,;:! ]|\\quad|\\qquad|~")
-_FIGURE = re.compile(r"\\(?:angle|triangle|overline)(?![A-Za-z])")  # a segment goes by its letters, too
-_CHOICE_LEAD = re.compile(
-    r"^\W*(?:the\s+)?(?:(?:right|correct|best|final)\s+)?(?:(?:option|choice|answer)\b)?\s*(?:is\b)?\W*", re.I
+_NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|times|pi|%).*")
+_SLACK = Decimal("1e-9")
+_BASED = re.compile(r"(\w+)_\{?(\w+)\}?")
+_RATIO = re.compile(r"\d{1,30}(?:\s*:\s*\d{1,30}){2,}")
+_TIME = re.compile(r"(\d{1,2})(?::(\d{2}))?(?:([ap])\.?m\.?)?", re.IGNORECASE)
+_FIGURE = re.compile(
+    r"\\(?:angle|triangle|overline)(?![A-Za-z])\s*\{?([A-Z]+)\}?"
+)  # goes by its letters, too
+_ABBREVIATED = re.compile(r"(?<=[^\W\d_])\.")
+_WORDS = re.compile(r"[^\W\d_]{3,}(?:[\s\-'\u2019][^\W\d_]+)*")
+_PHRASE = re.compile(r"(?=.*(?<!\S)(?!(?:and|or)\b)[^\W\d_]{3,}(?!\S))[\w\s.,:;'\u2019-]+")
+_FUNCTIONS = frozenset({"sin", "cos", "tan", "log", "exp", "sqrt", "infinity", "infty", "inf"})
+_LETTER = re.compile(
+    r"(?:(?:the\s+)?(?:(?:correct|right|best|final)\s+)*(?:option|choice|answer)\b\s*(?:is\b)?\s*:?\s*)?"
+    r"[\[(]?\s*([A-J])\s*(?:[\])).:,]|(?<=\s)[-\u2013\u2014]|$)",
+    re.IGNORECASE,
 )
-_LETTER = re.compile(r"([A-J])(?=\s*(?:[\])).:,;*]|\s[-\u2013\u2014]\s|$))(.*)", re.IGNORECASE | re.DOTALL)
-_ANOTHER_LETTER = re.compile(r"^\W*(?:and|or)?\W*[A-J]\b(?![\w'])")
-_WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s\-'\u2019][^\W\d_]+)*", re.UNICODE)
-_FUNCTIONS = frozenset(
-    {"pi", "sin", "cos", "tan", "log", "ln", "exp", "sqrt", "infinity", "infty", "inf", "oo"}
+_ANOTHER_LETTER = re.compile(
+    r"[\s,;/&]*(?:(?:and|or)\b\s*)?[\[(]?[A-J](?:[\])]|\s*(?:[,;/&]|(?:and|or)\b|$))"
 )
-_NUMBER = re.compile(r"[-+\d.,/\s()%^{}]+|.*\\(?:frac|sqrt|cdot|times|%).*")
-_BASED = re.compile(r"([0-9A-Za-z]+)_\{?(\d{1,2})\}?")
-_RATIO = re.compile(r"\d+(?:\s*:\s*\d+){2,}")
-_TIME = re.compile(r"(\d{1,2})(?::(\d{2}))?\s*(?:([ap])\.?\s*m\b\.?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,77 +71,70 @@ def grade(kind: Kind, answer: str | None, expected: str) -> Grade:
     """Grade one answer."""
     if (verdict := at_once(kind, answer, expected)) is not None:
         return verdict
-    stated, wanted = tidied(answer or ""), tidied(expected)
-    if _folded(stated) == _folded(wanted):
+    stated, wanted = plain(answer or ""), plain(expected)
+    if _spelled(stated) == _spelled(wanted):
         return Grade(True, "the same but for spelling")
-    if _is_words(_TEXT.sub(r"\1", wanted).strip()):
-        # math-verify reads a word as a product of letters, so that anagrams would be equal.
-        return Grade(False, f"{stated!r:.80} is not {wanted!r:.80}")
-    for reading in (_times, _based, _ratios, _brackets):
+    for reading in (_times, _bases, _ratios, _brackets):
         if (same := reading(stated, wanted)) is not None:
             return Grade(same, f"{stated:.80} is {'' if same else 'not '}{wanted:.80}")
     wanted = without_unit(wanted)
+    if _is_words(wanted):
+        # math-verify reads a word as a product of letters, so that anagrams would be equal.
+        return Grade(False, f"{stated!r:.80} is not {wanted!r:.80}")
     if _NUMBER.fullmatch(wanted):
         stated = without_unit(stated)
-    return _grade_math(stated, wanted)
+    stated, wanted = rewritten(stated), rewritten(wanted)
+    if (first := decimal(stated)) is not None and (second := decimal(wanted)) is not None:
+        whole = first == first.to_integral_value() and second == second.to_integral_value()
+        same = first == second if whole else abs(first - second) <= _SLACK * abs(second)
+        return Grade(same, f"equal: {first}" if same else f"{first} is not {second}")
+    return _grade_math(exact(stated), exact(wanted))
 
 
 def _grade_choice(answer: str, expected: str) -> Grade:
-    told = _TEXT.sub(r"\1", answer).replace("$", "").strip()
-    match = _LETTER.match(_CHOICE_LEAD.sub("", told))
-    if match is None:
-        return Grade(False, f"{answer!r:.80} names no letter")
-    if _ANOTHER_LETTER.match(match[2]):
-        return Grade(False, f"{answer!r:.80} names several letters")
+    text = without_text_commands(plain(answer)).strip("*_ ")
+    match = _LETTER.match(text)
+    if match is None or _ANOTHER_LETTER.match(text, match.end()):
+        return Grade(False, f"{answer!r:.80} names no letter, or several")
     letter = match[1].upper()
     return Grade(letter == expected, f"chose {letter}, right is {expected}")
 
 
-# What math-verify takes for equal and is not, or the other way round; None where a rule does not apply.
+# What math-verify takes for equal and is not, or the other way round; None where a rule says nothing.
 
 
 def _times(stated: str, wanted: str) -> bool | None:
     """Times of the day: 6:00 p.m. is 6 PM; where one says neither a.m. nor p.m. the hour counts."""
-    first, second = _TIME.fullmatch(_unspaced(stated)), _TIME.fullmatch(_unspaced(wanted))
-    if not first or not second or not all(match[2] or match[3] for match in (first, second)):
+    told, key = (_TIME.fullmatch(re.sub(r"\s+", "", without_text_commands(t))) for t in (stated, wanted))
+    if not told or not key or not all(time[2] or time[3] for time in (told, key)) or not (told[3] or key[3]):
         return None
-    same_hour = (int(first[1]), first[2] or "00") == (int(second[1]), second[2] or "00")
-    return same_hour and (not first[3] or not second[3] or first[3].lower() == second[3].lower())
+    same = (int(told[1]), told[2] or "00") == (int(key[1]), key[2] or "00")
+    return same and (not told[3] or not key[3] or told[3].lower() == key[3].lower())
 
 
-def _based(stated: str, wanted: str) -> bool | None:
+def _bases(stated: str, wanted: str) -> bool | None:
     """Numbers that both name their base."""
-    values: list[int] = []
-    for text in (stated, wanted):
-        match = _BASED.fullmatch(_unspaced(text))
-        if match is None or not 2 <= int(match[2]) <= 36:
-            return None
-        try:
-            values.append(int(match[1], int(match[2])))
-        except ValueError:  # a digit that the base does not have
-            values.append(-1 - len(values))
-    return values[0] == values[1]
+    told, key = _BASED.fullmatch(stated), _BASED.fullmatch(wanted)
+    return told.groups() == key.groups() if told and key else None
 
 
 def _ratios(stated: str, wanted: str) -> bool | None:
     """Ratios of three terms or more, which math-verify divides."""
     if not _RATIO.fullmatch(stated) or not _RATIO.fullmatch(wanted):
         return None
-    first, second = ([int(term) for term in text.split(":")] for text in (stated, wanted))
-    return len(first) == len(second) and all(
-        a * d == b * c for a, b, c, d in zip(first, first[1:], second, second[1:], strict=False)
-    )
+    told, key = ([int(term) for term in text.split(":")] for text in (stated, wanted))
+    if len(told) != len(key):
+        return False
+    return all(told[0] * b == key[0] * a for a, b in zip(told, key, strict=True))
 
 
 def _brackets(stated: str, wanted: str) -> bool | None:
-    """A point or interval has brackets; without them its parts are a list in any order."""
-    pairs = [(text[:1] in "([" and text[-1:] in ")]" and "," in text) for text in (stated, wanted)]
-    listed = "," in stated and not any(bracket in stated for bracket in "()[]{}<>=")
-    return False if pairs == [False, True] and listed else None
+    """A point or an interval has brackets; without them its parts are a list in any order."""
+    listed = "," in stated and not re.search(r"[()\[\]{}<>=]", stated)
+    return False if listed and re.fullmatch(r"[(\[][^()\[\]]*,[^()\[\]]*[)\]]", wanted) else None
 
 
 def _grade_math(stated: str, wanted: str) -> Grade:
-    library()
     try:
         gold, told = _parsed(wanted), _parsed(stated)
     except Exception as error:  # sympy's parsers raise whatever they happen upon
@@ -138,11 +144,12 @@ def _grade_math(stated: str, wanted: str) -> Grade:
     if not told:
         return Grade(False, f"{stated!r:.80} is not readable as mathematics")
     try:
-        same: bool = library().verify(gold, told, timeout_seconds=None, raise_on_error=True)
+        same: bool = library().verify(
+            gold, told, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True
+        )
     except Exception as error:
         return Grade(False, f"could not be compared: {type(error).__name__}")
-    if not same:
-        same = _same_values(gold[0], told[0])
+    same = same or _same_set(gold[0], told[0])
     if not same and (number := without_percent(wanted)) is not None:
         # math-verify lets 50% stand for 50 as well as for 0.5; so do answer keys, in both directions.
         return _grade_math(stated, number)
@@ -159,51 +166,42 @@ def library() -> Any:
 
 
 def _parsed(text: str) -> list[Any]:
-    return library().parse(f"${text}$", parsing_timeout=None, raise_on_error=True)
+    # LaTeX only: math-verify's other reader takes the number with which a text begins for the whole of it.
+    # And no units, of which it takes many a letter for one: 3s would be 3t.
+    latex = library().LatexExtractionConfig()
+    latex = replace(latex, normalization_config=replace(latex.normalization_config, units=False))
+    return library().parse(
+        f"\\[{text}\\]", extraction_config=[latex], parsing_timeout=None, raise_on_error=True
+    )
 
 
-def _same_values(gold: Any, told: Any) -> bool:
-    """What math-verify keeps apart: powers of ten of decimals; an inequality and the set it describes."""
+def _same_set(gold: Any, told: Any) -> bool:
+    """Whether one is a set and the other says by inequalities what is in it: "x < -1 or x > 1"."""
     sympy: Any = importlib.import_module("sympy")
-    first, second = (_as_set(sympy, value) for value in (gold, told))
-    if isinstance(first, sympy.Set) != isinstance(second, sympy.Set):
+    said = told if isinstance(gold, sympy.Set) else gold
+    if not isinstance(said, sympy.FiniteSet) or not said.args or len(said.free_symbols) != 1:
         return False
-    if isinstance(first, sympy.Set):
-        return bool(first == second)
-    if not all(isinstance(value, sympy.Expr) and value.is_number for value in (first, second)):
+    if not all(isinstance(part, (sympy.And, sympy.core.relational.Relational)) for part in said):
         return False
-    exact = [
-        value.xreplace({number: sympy.Rational(str(number)) for number in value.atoms(sympy.Float)})
-        for value in (first, second)
-    ]
-    return bool(sympy.simplify(exact[0] - exact[1]) == 0)
-
-
-def _as_set(sympy: Any, value: Any) -> Any:
-    relations = (sympy.And, sympy.Or, sympy.core.relational.Relational)
-    if isinstance(value, sympy.FiniteSet) and all(isinstance(part, relations) for part in value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        value = sympy.Or(*value)  # "x < -1 or x > 1"
-    if isinstance(value, relations) and len(value.free_symbols) == 1:  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportAttributeAccessIssue]
-        try:
-            return value.as_set()  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
-        except Exception:  # sympy cannot solve it
-            return value  # pyright: ignore[reportUnknownVariableType]
-    return value
-
-
-def _unspaced(text: str) -> str:
-    return re.sub(r"\s+", "", text)
+    try:
+        return bool(sympy.Or(*said).as_set() == (gold if said is told else told))
+    except Exception:  # sympy cannot solve it
+        return False
 
 
 def _shown(parsed: list[Any]) -> str:
     return f"{parsed[0]!s:.80}"
 
 
-def _folded(text: str) -> str:
+def _spelled(text: str) -> str:
+    """A text as it compares: without case, text commands, white space and the points of abbreviations."""
+    bare = re.sub(r"\\[ ,;]", " ", without_text_commands(_FIGURE.sub(r"\1", text)))
     # A space between digits is none of the spelling.
-    bare = _FIGURE.sub("", _SPACING.sub(" ", _TEXT.sub(r" \1 ", text)))
-    return re.sub(r"[\\{}]+|(?<!\d)\s+|\s+(?!\d)", "", bare).casefold()
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", _ABBREVIATED.sub("", bare)).casefold()
 
 
 def _is_words(text: str) -> bool:
-    return bool(_WORDS.fullmatch(text)) and text.lower() not in _FUNCTIONS
+    bare = without_text_commands(text).strip()
+    if bare.lower() in _FUNCTIONS:
+        return False
+    return bool(_WORDS.fullmatch(bare) or _PHRASE.fullmatch(bare))

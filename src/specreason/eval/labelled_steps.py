@@ -5,7 +5,6 @@ every step counts as right, and beside it stands the same step with one of its n
 """
 
 import itertools
-import json
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,9 @@ from typing import Any, cast
 
 from specreason.errors import ConfigError, InputError
 from specreason.eval.store import RunKey, Store
+from specreason.eval.tasks import json_of, text_of
 from specreason.reasoning.events import StepAccepted
+from specreason.text_files import lines, read_text
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
 _STUDY_SUFFIXES = frozenset({".sqlite", ".db", ".sqlite3"})
@@ -40,10 +41,12 @@ def labelled_steps(path: Path, seed: int) -> Iterator[LabelledStep]:
         yield from _from_study(path, seed)
         return
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    for number, line in enumerate(lines, 1):
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    for number, line in enumerate(lines(text), 1):
         if line.strip():
             yield from _from_line(f"{path}, line {number}", number, line, seed)
 
@@ -77,17 +80,15 @@ def corrupted(text: str, rng: random.Random) -> str | None:
 
 
 def _from_line(where: str, number: int, line: str, seed: int) -> Iterator[LabelledStep]:
-    try:
-        row: object = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where} is not JSON: {error.msg}") from None
+    row = json_of(where, line)
     told: Mapping[str, Any] = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
     problem: object = told.get("problem")
     steps: object = told.get("steps")
-    if not isinstance(problem, str) or not isinstance(steps, list) or not steps:
+    if not problem or not isinstance(steps, list) or not steps:
         raise InputError(f"{where} must have 'problem' (text) and 'steps' (a list of texts)")
-    texts = [str(step) for step in cast("list[object]", steps)]
-    name = str(told.get("id", number))
+    problem = text_of(where, "problem", problem)
+    texts = [text_of(where, "steps", step) for step in cast("list[object]", steps)]
+    name = text_of(where, "id", number if told.get("id") is None else told["id"])
     if (labels := _labels(where, told, len(texts))) is None:
         yield from _twins(name, problem, texts, seed)
         return
@@ -100,11 +101,12 @@ def _labels(where: str, row: Mapping[str, Any], count: int) -> list[bool] | None
     """`labels`: one for each step; `label`: the first wrong step, -1 for none; later ones are unknown."""
     labels: object = row.get("labels")
     if labels is not None:
-        if not isinstance(labels, list) or len(cast("list[object]", labels)) != count:
+        told = cast("list[object]", labels) if isinstance(labels, list) else []
+        if len(told) != count or not all(label in (True, False) for label in told):
             raise InputError(
                 f"{where}: 'labels' must be a list with one of true and false for each of {count} steps"
             )
-        return [bool(label) for label in cast("list[object]", labels)]
+        return [bool(label) for label in told]
     label: object = row.get("label")
     if label is None:
         return None

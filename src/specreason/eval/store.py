@@ -5,14 +5,17 @@ impossible to have it twice. WAL mode lets a report read while the study goes on
 """
 
 import json
+import os
+import shutil
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
-from specreason.errors import ConfigError
+from specreason.errors import ConfigError, StudyError
 from specreason.eval.grid import Cell
 from specreason.eval.rows import Row, compact, steps_from_text, steps_to_text
 from specreason.eval.tasks import Problem, Task
@@ -43,6 +46,10 @@ create table judged (item text not null, prompt text not null, told text not nul
 """
 
 
+_LEAST_ROOM = 100_000  # bytes
+_DAMAGED = "use a copy of it from before, or name another file"
+
+
 @dataclass(frozen=True, slots=True)
 class RunKey:
     """What may not run twice."""
@@ -58,15 +65,19 @@ class Store:
     def __init__(self, path: Path, *, create: bool = False) -> None:
         if not create and not path.exists():
             raise ConfigError(f"no study at {path}; specreason eval run --store {path} makes one")
+        self.path = path
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
+            # Of a link SQLite would follow only one kind; its other files lie beside the file itself.
+            self._db = sqlite3.connect(os.path.realpath(path), isolation_level=None)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = normal")
             self._open(path, create=create)
+            for (found,) in self._db.execute("pragma quick_check(1)"):
+                if found != "ok":
+                    raise ConfigError(f"{path} is damaged ({found.splitlines()[-1]}); {_DAMAGED}")
+            self._cells = {str(label): int(n) for n, label in self._db.execute("select id, label from cells")}
         except sqlite3.Error as error:
-            raise ConfigError(f"{path} cannot be used as a study: {error}") from None
-        self.path = path
-        self._cells = {str(label): int(n) for n, label in self._db.execute("select id, label from cells")}
+            raise ConfigError(f"{path} cannot be used as a study: {error}{_room(path)}") from None
 
     def _open(self, path: Path, *, create: bool) -> None:
         version = int(self._db.execute("pragma user_version").fetchone()[0])
@@ -82,8 +93,19 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._db.close()
+        match error:
+            case sqlite3.Error() if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise StudyError(
+                    f"the disk of {self.path} is full; every run so far is kept: make room and give the same "
+                    "command again"
+                ) from error
+            case sqlite3.Error():
+                told = f"{self.path} cannot be read or written: {error}{_room(self.path)}"
+                raise StudyError(told) from error
+            case _:
+                pass
 
     # ------------------------------------------------------------ what the study is
 
@@ -200,8 +222,11 @@ class Store:
         )
         for found in cursor:
             told: dict[str, Any] = dict(found)
-            told["tokens"], told["phases"] = json.loads(told["tokens"]), json.loads(told["phases"])
-            told["right"], told["steps"] = bool(told["right"]), steps_from_text(told["steps"])
+            try:
+                told["tokens"], told["phases"] = json.loads(told["tokens"]), json.loads(told["phases"])
+                told["right"], told["steps"] = bool(told["right"]), steps_from_text(told["steps"])
+            except (LookupError, TypeError, ValueError) as error:
+                raise self._damaged(f"run of problem {told['position']}, {told['cell']}", error) from error
             yield Row(**told)
 
     def events(self, key: RunKey) -> list[Event]:
@@ -214,7 +239,10 @@ class Store:
         ).fetchone()
         if found is None:
             raise ConfigError(f"{self.path} has no run of problem {key.position}, {key.cell}, {key.sample}")
-        return unpacked(*found)
+        try:
+            return unpacked(*found)
+        except (TypeError, ValueError, zlib.error) as error:
+            raise self._damaged(f"events of problem {key.position}, {key.cell}", error) from error
 
     def add_reading(self, session: int, position: int, role: str, seconds: float) -> None:
         """Note how long a model took to read a problem before the measured runs."""
@@ -237,9 +265,21 @@ class Store:
         """Keep one judged step."""
         self._db.execute("insert into judged values (?, ?, ?)", (item, prompt, compact(told)))
 
+    def _damaged(self, what: str, error: Exception) -> StudyError:
+        return StudyError(f"{self.path} is damaged ({what}: {type(error).__name__}); {_DAMAGED}")
+
     def _transaction(self) -> sqlite3.Connection:
         self._db.execute("begin immediate")
         return self._db
+
+
+def _room(path: Path) -> str:
+    """A hint where room is missing: SQLite calls it an I/O error if it cannot make its own files."""
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError:
+        return ""
+    return "" if free > _LEAST_ROOM else f"; its disk is full ({free:,} bytes are left)"
 
 
 def _apart(key: str, known: Any, now: Any) -> tuple[str, object, object] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from specreason.errors import ConfigError, InputError
+from specreason.text_files import lines, read_text
 
 Kind = Literal["math", "choice"]
 LETTERS = "ABCDEFGHIJ"
@@ -42,7 +43,7 @@ class Task:
 def from_file(path: Path, seed: int) -> Task:
     """The problems of a JSON Lines file; see docs/evaluation.md. Raises ConfigError or InputError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"--task {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -80,15 +81,32 @@ def checked(problems: Sequence[Problem], source: str) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
+def json_of(where: str, line: str) -> object:
+    """What a line of JSON Lines holds. Raises InputError, which names the line."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where} is not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets without end
+        raise InputError(f"{where} cannot be read: {error}") from None
+
+
+def text_of(where: str, field: str, value: object) -> str:
+    """`value` as text if it is text or a number. Raises InputError, which names the line and the field."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise InputError(f"{where}: '{field}' must be text or a number; it is {json.dumps(value):.80}")
+    text = str(value)
+    if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"{where}: '{field}' holds half a character (a lone surrogate): {text!a:.80}")
+    return text
+
+
 def _lines(path: Path, text: str, seed: int) -> Iterator[Problem]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines(text), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            row: object = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{where} is not JSON: {error.msg}") from None
+        row = json_of(where, line)
         if not isinstance(row, dict):
             raise InputError(f'{where} must be an object: {{"id", "problem", "answer"}}')
         yield _problem(cast("Mapping[str, Any]", row), where, number, seed)
@@ -96,17 +114,17 @@ def _lines(path: Path, text: str, seed: int) -> Iterator[Problem]:
 
 def _problem(row: Mapping[str, Any], where: str, number: int, seed: int) -> Problem:
     for field in ("problem", "answer"):
-        value: object = row.get(field)
-        if value is None or not str(value).strip():
+        if row.get(field) is None or not str(row[field]).strip():
             close = "" if field in row else f"; it has {', '.join(row) or 'nothing'}"
             raise InputError(f"{where} has no '{field}'{close}")
-    name, text, answer = str(row.get("id", number)), str(row["problem"]), str(row["answer"])
+    name = text_of(where, "id", number if row.get("id") is None else row["id"])
+    text, answer = text_of(where, "problem", row["problem"]), text_of(where, "answer", row["answer"])
     choices: object = row.get("choices")
     if choices is None:
         return Problem(name, text, answer)
     if not isinstance(choices, list):
         raise InputError(f"{where}: 'choices' must be a list of texts")
-    options = [str(option) for option in cast("list[object]", choices)]
+    options = [text_of(where, "choices", option) for option in cast("list[object]", choices)]
     if not 2 <= len(options) <= len(LETTERS):
         raise InputError(f"{where}: 'choices' has {len(options)} options; 2 to {len(LETTERS)} can be asked")
     if answer not in options:

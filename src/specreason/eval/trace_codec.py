@@ -40,9 +40,11 @@ def packed(events: Iterable[Event], problem: str, settings: str) -> bytes:
 
 
 def unpacked(blob: bytes, problem: str, settings: str) -> list[Event]:
-    """The events that `packed` made a blob of."""
+    """The events that `packed` made a blob of. Raises ValueError or zlib.error if it is damaged."""
     engine = zlib.decompressobj(wbits=-15, zdict=_dictionary(problem, settings))
     text = engine.decompress(blob) + engine.flush()
+    if not engine.eof:
+        raise ValueError("the events are cut off")
     return [from_json(line) for line in text.splitlines() if line]
 
 

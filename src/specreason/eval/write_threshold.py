@@ -7,17 +7,18 @@ import tomlkit
 from tomlkit.exceptions import ParseError
 
 from specreason.errors import ConfigError
+from specreason.text_files import read_text, write_text
 
 
 def write_threshold(path: Path, value: float, method: str, why: str) -> None:
     """Set `reasoning.threshold` and the method that it belongs to, with `why` as its comment."""
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = read_text(path) if path.exists() else ""
         document: Any = tomlkit.parse(text)
         section: Any = document.setdefault("reasoning", tomlkit.table())
         section["threshold"] = tomlkit.item(round(value, 3)).comment(why)
         section["judge_method"] = method
-        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+        write_text(path, tomlkit.dumps(document))
     except ParseError as error:
         raise ConfigError(f"config file {path} is not valid TOML: {error}") from None
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from specreason.errors import ModelFileError
-from specreason.models import catalogue
+from specreason.models import catalogue, gguf
 from specreason.models.catalogue import Weights
 
 CACHE_VARIABLE = "SPECREASON_CACHE"
@@ -41,8 +41,8 @@ def is_present(weights: Weights) -> bool:
 def require(name_or_path: str | Path) -> Path:
     """The file behind a catalogue name or a path to a GGUF file.
 
-    Raises ModelFileError if it is missing, has the wrong size or is no GGUF file, ConfigError if the value is
-    neither a known name nor looks like a path.
+    Raises ModelFileError if it is missing, has the wrong size, is cut off or is no GGUF file, ConfigError if
+    the value is neither a known name nor looks like a path.
     """
     text = os.fspath(name_or_path)
     if text in catalogue.WEIGHTS:
@@ -97,14 +97,22 @@ def _require_weights(weights: Weights) -> Path:
 
 
 def _require_gguf(path: Path) -> Path:
+    if path.is_dir():
+        raise ModelFileError(f"{path} is a folder. Give the path of the GGUF file in it.")
     if not path.is_file():
         raise ModelFileError(
             f"There is no model file {path}. Give the path of a GGUF file, "
             "or a name from: specreason models list"
         )
-    with path.open("rb") as file:
-        start = file.read(4)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from None
+    if not start:
+        raise ModelFileError(f"{path} is empty. Download it again.")
     # A web page or a pointer of Git LFS saved under the name of the model is the usual cause.
     if start != b"GGUF":
         raise ModelFileError(f"{path} is not a GGUF file: it starts with {start!r}. Download it again.")
+    gguf.check_whole(path)
     return path

@@ -3,24 +3,27 @@ r"""Finding the answer that a text states: `\boxed{...}`, "Answer: ..." and choi
 import re
 from dataclasses import dataclass
 
-_BOXED = re.compile(r"\\boxed\s*(?=\{)|\\fbox\s*(?=\{)")
+_TOKEN = re.compile(r"(\\+(?:boxed|fbox))\s*\{|\\.|[{}]", re.DOTALL)
+# What may stand between boxes that are one answer together.
+_SEPARATED = re.compile(
+    r"(?:[\s$*~]|\\[()\[\] !])*"
+    r"(?:(?:[,;&]|\\[,;]|\\q?quad|\b(?:and|or)\b|\\(?:text|mathrm|mbox)\s*\{[\s,]*(?:and|or)?[\s,]*\})"
+    r"(?:[\s$*~]|\\[()\[\] !])*)+"
+)
+# A box that only shows where the answer goes.
+_PLACEHOLDER = re.compile(
+    r"(?:[\s.?_\u2026]|\\[a-z]*dots|\\square|\\_)*|"
+    r"\W*(?:text\w*\W+)?(?:(?:the|your|my|final|correct|numerical|insert|put|write)\W+)*answer"
+    r"(?:\W+(?:goes|here))*\W*",
+    re.IGNORECASE,
+)
 # "Answer: 12", "**Final answer:** 12.", "The answer is 12": to the end of the line.
 _STATED = re.compile(
     r"(?:^|[\s*_(#>])(?:final\s+)?answer\s*(?:is\s*:?|[:=])\s*[*_]*\s*(?P<answer>[^\n]+)", re.IGNORECASE
 )
 _CHOICE = re.compile(r"^\(?([A-J])\)?(?:[).:\s]|$)")
-_TRIMMED = " \t*_`\"'"
-# What may stand between the boxes of one answer: "\boxed{1} and \boxed{-2}".
-_BETWEEN = re.compile(
-    r"(?:\s|[,;&]|\$|\\[(),;:! ]|\\quad|\\qquad|\\(?:text|mathrm)\{\s*(?:and|or)\s*\}|\b(?:and|or)\b)*"
-)
-_JOINT = re.compile(r"[,;&]|\b(?:and|or)\b|\\q?quad")
-_PLACEHOLDER = re.compile(
-    r"(?:(?:the|your|my|final|correct)\s+)*(?:answer|result|solution|value|option|letter|choice)(?:\s+here)?"
-    r"|(?:[.\u2026_?\s]|\\[lc]?dots|\\square|\\_|\\cdot)*",
-    re.IGNORECASE,
-)
-_COMMAND = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+_HOLE = "\ufffc"  # stands for a box that states nothing
+_TRIMMED = f" \t*_`\"'{_HOLE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,71 +36,57 @@ class Box:
 
 
 def boxes(text: str) -> list[Box]:
-    """The complete boxes of a text, in their order, the empty ones too; braces may nest."""
-    found: list[Box] = []
-    for match in _BOXED.finditer(text):
-        if found and match.start() < found[-1].end:
-            continue  # inside of another one
-        inside = _braced(text, match.end())
-        if inside is not None:
-            found.append(Box(match.start(), match.end() + len(inside) + 2, inside.strip()))
-    return found
+    """The complete boxes of a text in their order; braces may nest, of nested boxes the inner one counts."""
+    return _boxes(text)[0]
 
 
 def boxed_answer(text: str) -> str | None:
     r"""What the last box holds; None if there is none, or only empty ones and placeholders (`\boxed{...}`).
 
-    Boxes side by side, with nothing but commas, "and" or "or" between them, are the parts of one answer.
+    Boxes side by side are one answer, with commas between its parts.
     """
-    real = [box for box in boxes(text) if not _is_placeholder(box.inside)]
-    if not real:
+    stating = [box for box in boxes(text) if not _PLACEHOLDER.fullmatch(box.inside)]
+    if not stating:
         return None
-    parts = [real[-1].inside]
-    for before, after in zip(reversed(real[:-1]), reversed(real[1:]), strict=True):
-        between = text[before.end : after.start]
-        if not _BETWEEN.fullmatch(between) or not _JOINT.search(between):
+    parts = [stating[-1]]
+    for box in reversed(stating[:-1]):
+        if not _SEPARATED.fullmatch(text, box.end, parts[0].start):
             break
-        parts.append(before.inside)
-    return ", ".join(reversed(parts))
+        parts.insert(0, box)
+    return ", ".join(dict.fromkeys(part.inside for part in parts))
 
 
 def stated_answer(text: str) -> str | None:
     """The boxed answer, else what the last "Answer:" or "the answer is" states. None if there is neither."""
     if boxed := boxed_answer(text):
         return boxed
-    stated = [match["answer"] for match in _STATED.finditer(text)]
-    return next((_tidy(answer) or None for answer in reversed(stated) if not _only_a_box(answer)), None)
+    complete, unclosed = _boxes(text)
+    rest, at = "", 0
+    for start, end in sorted([(box.start, box.end) for box in complete] + unclosed):
+        rest += text[at : max(at, start)] + _HOLE
+        at = max(at, end)
+    rest += text[at:]
+    stated = (_tidy(match["answer"]) for match in reversed(list(_STATED.finditer(rest))))
+    return next(filter(None, stated), None)
 
 
-def _only_a_box(answer: str) -> bool:
-    """Whether what is stated is a box that was never closed, or one that holds no answer."""
-    opened = _BOXED.search(answer)
-    return opened is not None and (
-        _braced(answer, opened.end()) is None or not answer[: opened.start()].strip(" $([\\")
-    )
-
-
-def _is_placeholder(inside: str) -> bool:
-    return _PLACEHOLDER.fullmatch(_COMMAND.sub(r"\1", inside).strip("<>[]() ")) is not None
-
-
-def _braced(text: str, opening: int) -> str | None:
-    """The text between the brace at `opening` and its partner, None if it is never closed."""
-    depth = 0
-    escaped = False
-    for at in range(opening, len(text)):
-        char = text[at]
-        if escaped:
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif char == "{":
-            depth += 1
-        elif char == "}":
-            depth -= 1
-            if depth == 0:
-                return text[opening + 1 : at]
-    return None
+def _boxes(text: str) -> tuple[list[Box], list[tuple[int, int]]]:
+    """The complete boxes; and where those begin and end that are never closed: with their line."""
+    found: list[Box] = []
+    opened: list[tuple[int, int] | None] = []  # of every open brace: where its box and its content begin
+    for token in _TOKEN.finditer(text):
+        if token[1]:
+            opened.append((token.start(), token.end()))
+        elif token[0] == "{":
+            opened.append(None)
+        elif token[0] == "}" and opened and (box := opened.pop()) is not None:
+            start, inside = box
+            if not found or found[-1].start < start:  # else it holds another box
+                found.append(Box(start, token.end(), text[inside : token.start()].strip()))
+    starts = [box[0] for box in opened if box is not None]
+    line_ends = [text.find("\n", start) for start in starts]
+    unclosed = [(start, end if end >= 0 else len(text)) for start, end in zip(starts, line_ends, strict=True)]
+    return found, unclosed
 
 
 def _tidy(answer: str) -> str:

@@ -36,8 +36,8 @@ class Chain:
     def repeats(self, step: Step) -> bool:
         """Whether `step` goes round in a circle: it is the last step again, or a cycle of 2 to 4 steps."""
         texts = (*self.recent, normalised(step.text))
-        if not texts[-1]:
-            return False
+        if not texts[-1] and (step.end in {"stop", "think_close"} or not step.tokens):
+            return False  # nothing was left to say, or no room to say it
         return any(
             texts[-period:] == texts[-2 * period : -period]
             for period in range(1, _LONGEST_CYCLE + 1)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from specreason.config import ServerSettings
 from specreason.errors import ConfigError
 from specreason.server.errors import Refused
+from specreason.text_files import read_text
 
 ANYONE = "anyone"
 _NAME_LENGTH = 8
@@ -47,7 +48,7 @@ def load_keys(settings: ServerSettings) -> Keys:
     _check(keys, "setting 'server.api_keys'")
     if settings.api_keys_file is not None:
         try:
-            lines = settings.api_keys_file.read_text(encoding="utf-8").splitlines()
+            lines = read_text(settings.api_keys_file).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"setting 'server.api_keys_file': {settings.api_keys_file} cannot be read "
