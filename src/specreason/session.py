@@ -212,7 +212,9 @@ class SpecReason:
             policy=policy or SinglePolicy("small" if method == "small" else "base"),
             planner=self._planner() if self._planner else self._planner_for(reasoning),
             settings=reasoning,
-            sampling=Sampling(sampling.temperature, sampling.top_p, sampling.seed),
+            sampling=Sampling(
+                sampling.temperature, sampling.top_p, sampling.seed, sampling.top_k, sampling.min_p
+            ),
             think_close={role: self._engine_settings(role).think_close for role in turns},
             session=session,
             judge_tokens=judge_tokens,

@@ -66,7 +66,7 @@ async def _probed(
         dialect=dialect,
         model=model,
         context_length=_context(settings, dialect, entry, properties),
-        capabilities=Capabilities(own_template=bool(dialect.render)),
+        capabilities=Capabilities(own_template=bool(dialect.render), constraints=tuple(dialect.constraints)),
         vocabulary="",
         bos=bos,
         slots=int(properties.get("total_slots") or 0),

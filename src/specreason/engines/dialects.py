@@ -4,9 +4,13 @@ Sources: the servers' own documentation and sources; docs/engines.md says for ea
 live server. All of them take `prompt` as text, most as token ids too, on POST /v1/completions.
 """
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from specreason.engines.protocol import ConstraintKind
 
 Json = Mapping[str, Any]
 
@@ -114,6 +118,11 @@ class Dialect:
     properties: Route | None = None  # tells total_slots, context and the BOS token
     running: Route | None = None  # how many requests the server works on now
     model_path: Route | None = None  # where the server took the model (and its template) from
+    draws_by_rank: bool = False  # takes `top_k` and `min_p` as they are
+    # What is sent to keep a text to a constraint, for each kind that the server knows.
+    constraints: Mapping[ConstraintKind, Callable[[Any], Json]] = field(
+        default_factory=dict[ConstraintKind, Callable[[Any], Json]]
+    )
 
 
 # ---------------------------------------------------------------- llama-server (also the embedded engine)
@@ -167,6 +176,10 @@ def _llama_running(slots: Sequence[Json]) -> int:
     return sum(bool(slot["is_processing"]) for slot in slots)
 
 
+def _llama_choice(texts: Sequence[str]) -> Json:
+    return {"grammar": "root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)}
+
+
 LLAMA_SERVER = Dialect(
     name="llama-server",
     owned_by="llamacpp",
@@ -188,6 +201,12 @@ LLAMA_SERVER = Dialect(
     render=(Route("/apply-template", _prompt, _llama_render_body),),
     properties=Route("/props", _whole),
     running=Route("/slots", _llama_running),
+    draws_by_rank=True,
+    constraints={  # README of llama-server, POST /completion
+        "json": lambda schema: {"json_schema": schema},
+        "grammar": lambda gbnf: {"grammar": gbnf},
+        "choice": _llama_choice,
+    },
 )
 
 # ---------------------------------------------------------------- vLLM
@@ -225,6 +244,13 @@ VLLM = Dialect(
         Route("/detokenize", _prompt, _vllm_detokenize_body),
     ),
     running=Route("/metrics", _metric_sum("vllm:num_requests_running")),
+    draws_by_rank=True,
+    constraints={  # vLLM documentation, "Structured Outputs"
+        "json": lambda schema: {"structured_outputs": {"json": schema}},
+        "regex": lambda regex: {"structured_outputs": {"regex": regex}},
+        "choice": lambda texts: {"structured_outputs": {"choice": list(texts)}},
+        "grammar": lambda grammar: {"structured_outputs": {"grammar": grammar}},
+    },
 )
 
 # ---------------------------------------------------------------- SGLang
@@ -245,6 +271,13 @@ SGLANG = Dialect(
     tokenize=Route("/tokenize", _tokens, _prompt_body),
     running=Route("/metrics", _metric_sum("sglang:num_running_reqs")),
     model_path=Route("/get_model_info", _model_path),
+    draws_by_rank=True,
+    constraints={  # SGLang documentation, "Structured Outputs"
+        "json": lambda schema: {"json_schema": json.dumps(schema)},
+        "regex": lambda regex: {"regex": regex},
+        "choice": lambda texts: {"regex": "(" + "|".join(map(re.escape, texts)) + ")"},
+        "grammar": lambda ebnf: {"ebnf": ebnf},
+    },
 )
 
 # ---------------------------------------------------------------- anything else: text in, text out

@@ -111,6 +111,7 @@ class HttpEngine:
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
+        body |= self._narrowed(sampling)
         if stop:
             body["stop"] = list(stop)
         if self._endpoint.capabilities.speculates and self._endpoint.dialect.speculating:
@@ -118,6 +119,24 @@ class HttpEngine:
         elif self._endpoint.capabilities.first_token_logprobs:
             body["logprobs"] = 1  # the draft's own log-probabilities are a signal that costs nothing
         return Generation(lambda meter: self._pieces(body, prompt, meter))
+
+    def _narrowed(self, sampling: Sampling) -> Json:
+        """What narrows the choice of tokens; what narrows nothing only to servers that know the field."""
+        dialect = self._endpoint.dialect
+        ranks: dict[str, float | None] = {"top_k": sampling.top_k, "min_p": sampling.min_p}
+        said: dict[str, Any] = {
+            name: value
+            for name, value in ranks.items()
+            if value is not None and (value > 0 or dialect.draws_by_rank)
+        }
+        if (constraint := sampling.constraint) is not None:
+            if constraint.kind not in dialect.constraints:
+                raise ConfigError(
+                    f"the server of '{self.name}' ({dialect.name}) cannot keep an answer to a constraint of "
+                    f"the kind {constraint.kind}"
+                )
+            said |= dialect.constraints[constraint.kind](constraint.value)
+        return said
 
     async def next_token_logprobs(
         self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""

@@ -6,7 +6,7 @@ An engine knows tokens, prompts and distributions. It knows no steps, no scores,
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from specreason.engines.waiting import waiting
 
@@ -52,13 +52,30 @@ class Prompt:
         return [i for segment in self.segments for i in segment.ids or ()]
 
 
+ConstraintKind = Literal["json", "regex", "choice", "grammar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a text must be: JSON by a schema, by a regular expression, one of some texts, by a grammar."""
+
+    kind: ConstraintKind
+    value: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Temperature 0 is greedy."""
+    """How tokens are drawn. Temperature 0 is greedy. None: as the engine does by itself.
+
+    `top_k`: from the likeliest so many, -1 from all; `min_p`: least share of the likeliest one's probability.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +186,7 @@ class Capabilities:
     candidates: bool = False  # it can be asked for the log-probabilities of given tokens
     speculates: bool = False  # it was seen to draft tokens itself; not every server tells
     in_process: bool = False  # it works on the cores of this process
+    constraints: tuple[ConstraintKind, ...] = ()  # what its server's API can keep a text to
 
 
 class Engine(Protocol):

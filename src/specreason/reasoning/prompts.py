@@ -21,6 +21,9 @@ INLINE_JUDGE = "(Is the last step correct? From 0 = wrong to 9 = right: ["
 # Opens the answer of a model that has no thinking block and has not stated it.
 ANSWER_CUE = "Final answer: \\boxed{"
 
+# The same where the caller says what form the answer has; not told.
+FORMED_ANSWER_CUE = "Final answer:\n"
+
 
 def with_instruction(problem: str, setting: str) -> str:
     """The problem as the user's turn; `setting` is `reasoning.instruction`."""
