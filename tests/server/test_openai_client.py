@@ -69,9 +69,7 @@ def test_errors_are_the_clients_own(client: OpenAI) -> None:
         client.chat.completions.create(model="gpt-4o", messages=MESSAGES)
     assert unknown.value.param == "model"
     with pytest.raises(BadRequestError) as unsupported:
-        client.chat.completions.create(
-            model="specreason", messages=MESSAGES, logprobs=True
-        )
+        client.chat.completions.create(model="specreason", messages=MESSAGES, logprobs=True)
     assert unsupported.value.param == "logprobs"
     assert next(model.id for model in client.models.list()) == "specreason"
 

@@ -94,7 +94,10 @@ async def test_a_misspelt_field_gets_a_hint(state: Served) -> None:
 
 SAID: list[tuple[Json, str]] = [
     ({"foo": 1}, "unknown field 'foo'; this API has no such field (docs/api.md)"),
-    ({"logprob": True}, "unknown field 'logprob'; this API has no such field (docs/api.md)"),  # no: 'logprobs'
+    (
+        {"logprob": True},
+        "unknown field 'logprob'; this API has no such field (docs/api.md)",
+    ),  # no: 'logprobs'
     ({"threshold": 5}, "unknown field 'threshold'; did you mean 'specreason.threshold'?"),
     (
         {"specreason": {"temperature": 1}},

@@ -11,7 +11,9 @@ from typing import Any, Literal, Protocol, Self
 from specreason.engines.waiting import waiting
 
 Finish = Literal["stop", "length", "cancelled"]
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+Message = Mapping[str, Any]
+"""`role`: system, user, assistant or tool; `content`: text. Of an assistant also `tool_calls` and
+`reasoning_content`, of a tool `tool_call_id`: as the chat templates of model makers take them."""
 
 
 @dataclass(frozen=True, slots=True)

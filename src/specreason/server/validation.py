@@ -62,7 +62,7 @@ def refusal(problems: Sequence[Problem], body: type[BaseModel]) -> Refused:
     param = ".".join(names)
     if worst["type"].startswith("union_tag"):
         return _wrong_role(worst, f"{param}.role")
-    return _wrong_value(worst, param, unsupported=names[-1] in _neutral_of(body))
+    return _wrong_value(worst, param, unsupported=names[-1] in neutral_fields(body))
 
 
 def _wrong_value(worst: Problem, param: str, *, unsupported: bool) -> Refused:
@@ -173,7 +173,8 @@ def _fields_of(body: type[BaseModel]) -> frozenset[str]:
 
 
 @cache
-def _neutral_of(body: type[BaseModel]) -> frozenset[str]:
+def neutral_fields(body: type[BaseModel]) -> frozenset[str]:
+    """The names of the fields in `body` that are refused unless they ask for nothing."""
     return frozenset(
         name
         for model in _all_models(body)
