@@ -4,14 +4,16 @@ An engine knows tokens, prompts and distributions. It knows no steps, no scores,
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from specreason.engines.waiting import waiting
 
 Finish = Literal["stop", "length", "cancelled"]
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+Message = Mapping[str, Any]
+"""`role`: system, user, assistant or tool; `content`: text. Of an assistant also `tool_calls` and
+`reasoning_content`, of a tool `tool_call_id`: as the chat templates of model makers take them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +229,22 @@ class Engine(Protocol):
         """`text` as a segment. With `control` the template's control tokens are parsed, else all is text."""
         ...
 
-    async def apply_template(self, messages: Sequence[Message]) -> str:
-        """The conversation as the model's own template writes it, with the assistant's turn opened."""
+    async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
+        """Which of these texts the tokenizer may read as a control token, where those are parsed."""
+        ...
+
+    async def apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The conversation as the model's own template writes it, with the assistant's turn opened.
+
+        `tools`: those that the model may call, in OpenAI's shape. `template_kwargs`: further variables of the
+        template, besides those of the settings.
+        """
         ...
 
     async def aclose(self) -> None:
