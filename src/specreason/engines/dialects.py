@@ -114,7 +114,8 @@ class Dialect:
     context: Callable[[Json], int | None] = _nothing  # from the entry in /v1/models
     tokenize: Route | None = None
     reads_control_as_text: bool = False  # `tokenize` can be told to take control tokens as text
-    render: tuple[Route, ...] = ()  # messages in, the rendered prompt out; each reads what the last gave
+    # Messages (and tools) in, the rendered prompt out; each reads what the last gave.
+    render: tuple[Route, ...] = ()
     properties: Route | None = None  # tells total_slots, context and the BOS token
     running: Route | None = None  # how many requests the server works on now
     model_path: Route | None = None  # where the server took the model (and its template) from
@@ -164,8 +165,8 @@ def _llama_tokenize_body(text: str, _model: str, control: bool) -> dict[str, Any
     return {"content": text, "add_special": False, "parse_special": control}
 
 
-def _llama_render_body(messages: Sequence[Json], _model: str, options: Json) -> dict[str, Any]:
-    return {"messages": messages, "add_generation_prompt": True, "chat_template_kwargs": options}
+def _llama_render_body(conversation: Json, _model: str, options: Json) -> dict[str, Any]:
+    return {**conversation, "add_generation_prompt": True, "chat_template_kwargs": options}
 
 
 def _llama_context(entry: Json) -> int | None:
@@ -212,10 +213,10 @@ LLAMA_SERVER = Dialect(
 # ---------------------------------------------------------------- vLLM
 
 
-def _vllm_render_body(messages: Sequence[Json], model: str, options: Json) -> dict[str, Any]:
+def _vllm_render_body(conversation: Json, model: str, options: Json) -> dict[str, Any]:
     return {
+        **conversation,
         "model": model,
-        "messages": messages,
         "add_generation_prompt": True,
         "add_special_tokens": False,
         "chat_template_kwargs": options,

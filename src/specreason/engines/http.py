@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,11 +24,12 @@ from specreason.engines.protocol import (
     Segment,
     Usage,
 )
-from specreason.engines.templates import Template, render
+from specreason.engines.templates import Template, render, written_by
+from specreason.engines.tokenizing import Tokenizer
 from specreason.engines.transport import Transport
 from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineUnavailable
 
-_MOST_FIXED = 1000  # texts whose tokens are kept; a template that writes the time of day makes ever new ones
+_LARGE = 256  # messages from which on a conversation is rendered beside the event loop
 _FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length"}
 
 
@@ -62,7 +63,8 @@ class HttpEngine:
         self._on_close = on_close
         self._slots: OrderedDict[str, int] = OrderedDict()
         self._candidate_ids: dict[str, int | None] = {}
-        self._fixed: dict[str, Segment] = {}
+        self._tokenizer = Tokenizer(self._asked_tokens, apart=endpoint.dialect.reads_control_as_text)
+        self._template_writes = written_by(endpoint.template) if endpoint.template else None
 
     @property
     def name(self) -> str:
@@ -175,33 +177,40 @@ class HttpEngine:
         return NextToken(ranked, call.usage, call.waited_s)
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
-        """See `Engine.tokenize`. What templates and we ourselves write is asked for once and then known."""
-        if control and text in self._fixed:
-            return self._fixed[text]
-        dialect = self._endpoint.dialect
-        if not self._endpoint.capabilities.token_prompts or dialect.tokenize is None:
-            return Segment(text if control else control_tokens.defused(text))
-        whole = control or dialect.reads_control_as_text
-        ids: list[int] = []
-        for part in [text] if whole else control_tokens.parts(text):
-            ids += await self._transport.ask(dialect.tokenize, part, self.model, control)
-        segment = Segment(text, tuple(ids))
-        if control and len(self._fixed) < _MOST_FIXED:
-            self._fixed[text] = segment
-        return segment
+        """See `Engine.tokenize`."""
+        if self._endpoint.capabilities.token_prompts and self._endpoint.dialect.tokenize is not None:
+            return await self._tokenizer.segment(text, control=control)
+        return Segment(text if control else control_tokens.defused(text, self._may_be_control))
 
-    async def apply_template(self, messages: Sequence[Message]) -> str:
+    async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
+        """See `Engine.reads_as_control`."""
+        if self._endpoint.capabilities.token_prompts and self._endpoint.dialect.tokenize is not None:
+            return await self._tokenizer.reads_as_control(candidates)
+        return {text for text in candidates if self._may_be_control(text)}
+
+    async def apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
         """See `Engine.apply_template`. Our own rendering where a template is configured."""
-        if self._endpoint.template is not None:
-            return render(self._endpoint.template, messages, self._settings.template_kwargs)
+        options = {**self._settings.template_kwargs, **(template_kwargs or {})}
+        if (template := self._endpoint.template) is not None:
+            if len(messages) < _LARGE:
+                return render(template, messages, options, tools)
+            return await asyncio.to_thread(render, template, messages, options, tools)
         if not self._endpoint.dialect.render:
             raise ConfigError(
                 f"the endpoint does not tell its chat template; set '{self.name}.chat_template' to chatml, "
                 "or to the path of the model's tokenizer_config.json"
             )
-        rendered: Any = [dict(message) for message in messages]
+        rendered: Any = {"messages": [dict(message) for message in messages]}
+        if tools:
+            rendered["tools"] = [dict(tool) for tool in tools]
         for route in self._endpoint.dialect.render:
-            rendered = await self._transport.ask(route, rendered, self.model, self._settings.template_kwargs)
+            rendered = await self._transport.ask(route, rendered, self.model, options)
         text = str(rendered)
         return text if text.startswith(self._endpoint.bos) else self._endpoint.bos + text
 
@@ -230,7 +239,7 @@ class HttpEngine:
         dialect = self._endpoint.dialect
         body: dict[str, Any] = {
             "model": self.model,
-            "prompt": prompt.ids if self._endpoint.capabilities.token_prompts else prompt.text,
+            "prompt": prompt.ids if self._endpoint.capabilities.token_prompts else self._as_text(prompt),
             "stream": True,
             "stream_options": {"include_usage": True},
             **dialect.body,
@@ -239,6 +248,18 @@ class HttpEngine:
         if dialect.session_field and session and self._endpoint.slots:
             body[dialect.session_field] = self._slot(session)
         return body
+
+    def _as_text(self, prompt: Prompt) -> str:
+        return control_tokens.joined([segment.text for segment in prompt.segments], self._may_be_control)
+
+    def _may_be_control(self, text: str) -> bool:
+        """Whether the model may have this control token, as far as can be told without its tokenizer."""
+        written = self._template_writes
+        return written is None or text in written or control_tokens.is_known(text)
+
+    async def _asked_tokens(self, text: str, control: bool) -> list[int]:  # noqa: FBT001
+        route = self._endpoint.dialect.tokenize
+        return [] if route is None else await self._transport.ask(route, text, self.model, control)
 
     def _slot(self, session: str) -> int:
         """The cache slot of a conversation: its own if it has one, else the one unused for longest."""
@@ -268,7 +289,7 @@ class HttpEngine:
                     if choice.get("text") or (
                         self._endpoint.dialect.read_ids(choice, chunk) and meter.finish != "stop"
                     ):
-                        for told in pieces(self._endpoint.dialect, choice, chunk):
+                        for told in self._told(pieces(self._endpoint.dialect, choice, chunk)):
                             if meter.finish is None:
                                 yield told
                             else:
@@ -278,6 +299,12 @@ class HttpEngine:
                 raise  # else only the account is lost
         for told in last:
             yield told
+
+    def _told(self, told: list[Piece]) -> list[Piece]:
+        """Without the word joiners of `control_tokens`, which a model copies with the text around them."""
+        if self._endpoint.capabilities.token_prompts:
+            return told
+        return [replace(piece, text=piece.text.replace(control_tokens.JOINER, "")) for piece in told]
 
     async def _metered(
         self, body: Mapping[str, Any], prompt: Prompt, meter: Meter

@@ -4,7 +4,7 @@ An engine knows tokens, prompts and distributions. It knows no steps, no scores,
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
@@ -247,8 +247,22 @@ class Engine(Protocol):
         """`text` as a segment. With `control` the template's control tokens are parsed, else all is text."""
         ...
 
-    async def apply_template(self, messages: Sequence[Message]) -> str:
-        """The conversation as the model's own template writes it, with the assistant's turn opened."""
+    async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
+        """Which of these texts the tokenizer may read as a control token, where those are parsed."""
+        ...
+
+    async def apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The conversation as the model's own template writes it, with the assistant's turn opened.
+
+        `tools`: those that the model may call, in OpenAI's shape. `template_kwargs`: further variables of the
+        template, besides those of the settings.
+        """
         ...
 
     async def aclose(self) -> None:

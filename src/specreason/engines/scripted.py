@@ -26,10 +26,10 @@ story under any schedule:
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
-from typing import Literal
+from typing import Any, Literal
 
 from specreason.engines.protocol import (
     Capabilities,
@@ -156,7 +156,17 @@ class ScriptedEngine:
         """Words as tokens."""
         return Segment(text, tuple(self._id(word) for word in words(text)) if self.token_ids else None)
 
-    async def apply_template(self, messages: Sequence[Message]) -> str:
+    async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
+        """All of them."""
+        return candidates
+
+    async def apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
         """A template of the usual kind: `<|user|>text<|end|>` and so on."""
         text = "".join(f"<|{message['role']}|>{message['content']}<|end|>" for message in messages)
         return text + _OPENED + ("<think>\n" if self.thinking else "")
