@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Json, Served, asking, base, pair, served
+from serving import Json, Served, asking, base, pair, served, small
 
 from specreason.errors import ContextOverflow, EngineRejected, EngineTimeout, EngineUnavailable
 from specreason.server.replies import ErrorReply
@@ -97,7 +97,7 @@ SAID: list[tuple[Json, str]] = [
     (
         {"logprob": True},
         "unknown field 'logprob'; this API has no such field (docs/api.md)",
-    ),  # no: 'logprobs'
+    ),
     ({"threshold": 5}, "unknown field 'threshold'; did you mean 'specreason.threshold'?"),
     (
         {"specreason": {"temperature": 1}},
@@ -254,6 +254,28 @@ async def test_an_engine_that_fails_at_once_has_a_status_of_its_own(
             assert error["code"] == code
             assert "the base model" in error["message"]
             assert str(failure) not in error["message"]  # it names addresses; the log has it
+
+
+ADDRESS = "http://10.1.2.3:8000 answered 500: /srv/models/secret"
+
+
+async def test_clients_are_not_told_where_the_models_are(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    lost: Any = EngineRejected(ADDRESS, engine="small")
+    gone: Any = EngineUnavailable(ADDRESS, engine="base")
+    for stream in (False, True):
+        engines = pair(base(fails_at={1: gone}), small(failures={0: lost}))
+        async with served(engines, resume_within=0.01) as state:
+            reply = await state.chat(stream=stream)
+            assert "the base model's server is unavailable" in reply.text
+            assert "10.1.2.3" not in reply.text
+        engines = pair(base(failures={1: gone}), small(failures={0: lost}))
+        async with served(engines, resume_within=5) as state:
+            reply = await state.chat(stream=stream)
+            assert reply.status_code == 200
+            assert "the small model's server failed" in reply.text
+            assert "10.1.2.3" not in reply.text
+    assert caplog.text.count("10.1.2.3") >= 4  # whoever runs the server is
 
 
 async def test_what_is_a_bug_of_ours_tells_nothing_of_itself() -> None:

@@ -1,6 +1,5 @@
 """The turns of a conversation: as clients send them, and as the models' templates read them."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -72,7 +71,8 @@ class ToolMessage(_Told):
 class AssistantMessage(Lenient):
     """A turn of the assistant, as clients keep it: what we do not know in it is passed over.
 
-    `reasoning` is earlier thinking; it is not shown to the models.
+    `reasoning` is earlier thinking, `reasoning_content` its other name: whether a model reads it again is for
+    the model's template to say; most templates leave it out, except between calls of tools.
     """
 
     role: Literal["assistant"]
@@ -124,8 +124,13 @@ def _message(index: int, message: InputMessage) -> Message:
                     f"'messages.{index}.content' is missing: an assistant's turn needs content or tool_calls"
                 )
                 raise Refused(said, param=f"messages.{index}.content", code="missing_field")
-            calls = [_call(call) for call in message.tool_calls or ()]
-            return {"role": "assistant", "content": text} | ({"tool_calls": calls} if calls else {})
+            thought = message.reasoning_content or message.reasoning
+            more = {
+                "tool_calls": [_call(call) for call in message.tool_calls or ()],
+                "reasoning_content": thought if isinstance(thought, str) else "",
+            }
+            told = {name: value for name, value in more.items() if value}
+            return {"role": "assistant", "content": text, **told}
         case ToolMessage():
             named = {"tool_call_id": message.tool_call_id, "name": message.name}
             return {"role": "tool", "content": text} | {k: v for k, v in named.items() if v is not None}
@@ -142,10 +147,4 @@ def _text(content: str | Sequence[TextPart | AssistantPart] | None) -> str:
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
-    """A call as templates read it: they write the arguments as JSON themselves."""
-    try:
-        arguments = json.loads(call.function.arguments)
-    except ValueError:
-        arguments = call.function.arguments
-    function = {"name": call.function.name, "arguments": arguments}
-    return {"type": "function", "function": function} | ({"id": call.id} if call.id else {})
+    return call.model_dump(exclude_none=True)
