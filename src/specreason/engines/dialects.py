@@ -177,6 +177,11 @@ def _llama_running(slots: Sequence[Json]) -> int:
     return sum(bool(slot["is_processing"]) for slot in slots)
 
 
+# Small models otherwise write white space without end, where the server's grammars are llguidance's; other
+# builds pass over it (llguidance, docs/json_schema.md).
+_COMPACT: Json = {"x-guidance": {"whitespace_flexible": False}}
+
+
 def _llama_choice(texts: Sequence[str]) -> Json:
     return {"grammar": "root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)}
 
@@ -204,7 +209,7 @@ LLAMA_SERVER = Dialect(
     running=Route("/slots", _llama_running),
     draws_by_rank=True,
     constraints={  # README of llama-server, POST /completion
-        "json": lambda schema: {"json_schema": schema},
+        "json": lambda schema: {"json_schema": {**schema, **_COMPACT}},
         "grammar": lambda gbnf: {"grammar": gbnf},
         "choice": _llama_choice,
     },

@@ -108,7 +108,7 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
     _check_end(body)
     knobs = body.specreason or Knobs()
     form = answer_form(body)
-    reasoning = _reasoning(body, knobs, offer, settings)
+    reasoning = _reasoning(body, knobs, offer, settings, form)
     _check_form(form, offer, reasoning)
     options = body.stream_options
     return SolveRequest(
@@ -167,7 +167,9 @@ def _check_form(form: AnswerForm, offer: Offer, reasoning: ReasoningSettings) ->
         )
 
 
-def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings) -> ReasoningSettings:
+def _reasoning(
+    body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings, form: AnswerForm
+) -> ReasoningSettings:
     if knobs.scheme is not None and knobs.scheme not in offer.schemes:
         if offer.name == PAIR:
             raise Refused(
@@ -188,9 +190,10 @@ def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings
     budget = thinking_budget(body, settings.server)
     if budget is not None:
         changes["token_budget"] = budget
-    # Who sets a total means it: the usual length of an answer does not come before it.
-    if total := body.max_completion_tokens or body.max_tokens:
-        changes.setdefault("answer_tokens", total)
+    # Who sets a total means it: the usual length of an answer is not before it, nor is it that of JSON.
+    total = body.max_completion_tokens or body.max_tokens
+    if total or form.constraint or form.tools:
+        changes.setdefault("answer_tokens", total or settings.server.max_tokens)
     return settings.reasoning.model_copy(update=changes)
 
 

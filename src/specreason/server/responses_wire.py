@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from specreason.server.errors import Refused
-from specreason.server.fields import Lenient, NonEmpty, Object, Positive, Strict, neutral, no_effect
+from specreason.server.fields import (
+    Lenient,
+    NonEmpty,
+    Object,
+    Positive,
+    Seed,
+    Share,
+    Strict,
+    TopK,
+    neutral,
+    no_effect,
+)
 from specreason.server.knobs import Knobs
 from specreason.server.neutral import Off, OfNoEffect, Unset
 from specreason.server.wire import ChatRequest, Effort
@@ -94,6 +105,10 @@ class ResponsesRequest(OfNoEffect):
     text: TextOptions | None = None
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
     top_p: Annotated[float | None, Field(gt=0, le=1)] = None
+    top_k: TopK | None = None
+    min_p: Share | None = None
+    seed: Seed | None = None
+    stop: NonEmpty | list[NonEmpty] | None = None
     tools: list[ResponsesTool] | None = None
     tool_choice: Literal["none", "auto", "required"] | ResponsesToolChoice | None = None
     parallel_tool_calls: bool | None = None
@@ -129,6 +144,10 @@ def as_chat(body: ResponsesRequest) -> ChatRequest:
         "reasoning_effort": body.reasoning.effort if body.reasoning else None,
         "temperature": body.temperature,
         "top_p": body.top_p,
+        "top_k": body.top_k,
+        "min_p": body.min_p,
+        "seed": body.seed,
+        "stop": body.stop,
         "tools": [_tool(tool) for tool in body.tools or ()],
         "tool_choice": _choice(body.tool_choice),
         "parallel_tool_calls": body.parallel_tool_calls,
