@@ -12,7 +12,7 @@ STUDIED ?= 20
 SAMPLES ?= 2
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo demo-language test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed \
+.PHONY: demo demo-language test test-vllm test-clients lint type docs docs-serve bench bench-core bench-load bench-speed \
   bench-concurrency bench-decode bench-embedded bench-threads bench-auto bench-eval bench-pocket \
   study-pocket study-language lab-train lab-export lab-test lock clean setup models help
 
@@ -119,8 +119,11 @@ lab-test: $(LAB)/.ready ## tests of what needs PyTorch
 test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own environment, 4 GB)
 	@bash tests/vllm/run.sh
 
+test-clients: $(READY) ## real clients against the pocket pair (own environment, 7 GB, and Node 20)
+	@bash tests/clients/run.sh
+
 lock:            ## renew requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded --extra server --extra tracing --extra eval pyproject.toml -o requirements.lock
 
 clean:           ## everything that make created, weights included
-	rm -rf $(VENV) $(LAB) .venv-vllm .cache site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LAB) .venv-vllm .venv-clients tests/clients/node_modules .cache site .pytest_cache .ruff_cache .hypothesis

@@ -21,13 +21,14 @@ npm install --prefix $here --no-audit --no-fund --silent
 work=$(mktemp -d)
 server=
 finish() {
-  if [ -n "$server" ]; then kill -TERM "$server" 2>/dev/null || true; wait "$server" || true; fi
+  if [ -n "$server" ]; then kill -TERM "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
   rm -rf "$work"
 }
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+: >"$work/serve.log"
 .venv/bin/specreason serve --pair pocket --port 0 2>"$work/serve.log" &
 server=$!
 for _ in $(seq 240); do
@@ -40,5 +41,5 @@ if [ -z "$url" ]; then cat "$work/serve.log" >&2; exit 1; fi
 
 .venv/bin/specreason lab new-problem --json --count 12 --seed 7 >"$work/problems.jsonl"
 export CLIENTS_URL=$url CLIENTS_PROBLEMS=$work/problems.jsonl CLIENTS_GRADER=$PWD/.venv/bin/python
-"$env/bin/python" -m pytest --rootdir $here -c /dev/null -p no:cacheprovider -q $here "$@"
+"$env/bin/python" -m pytest --rootdir $here --confcutdir $here -c /dev/null -p no:cacheprovider -q $here "$@"
 node --test $here/clients.test.mjs
