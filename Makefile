@@ -14,7 +14,7 @@ export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
 .PHONY: demo demo-language test test-vllm test-clients lint type docs docs-serve bench bench-core bench-load bench-speed \
   bench-concurrency bench-decode bench-embedded bench-threads bench-auto bench-eval bench-pocket \
-  study-pocket study-language lab-train lab-export lab-test lock clean setup models help
+  study-pocket study-language lab-train lab-export lab-test lock clean setup models templates help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -32,6 +32,9 @@ $(READY): requirements.lock pyproject.toml
 models: $(READY) ## the weights that demo and tests use
 	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
+templates: $(READY) ## other people's chat templates and vocabularies that tests use (82 MB, 20 MB kept)
+	@$(BIN)/python tests/templates/fetch.py
+
 demo: $(READY)   ## set-up, then 30 problems on the pocket pair, schemes side by side; no download of weights
 	@$(BIN)/specreason lab demo --problems 30
 	@echo
@@ -45,7 +48,7 @@ demo-language: $(READY) ## one word problem on the embedded pair of language mod
 	@echo
 	@echo 'Go on:  $(BIN)/specreason solve "your problem"   (with SPECREASON_CACHE=$(SPECREASON_CACHE))'
 
-test: models     ## set-up, then lint, types, import contracts and all tests
+test: models templates ## set-up, then lint, types, import contracts and all tests
 	@$(BIN)/python -m pytest
 	@$(MAKE) --no-print-directory lint type
 

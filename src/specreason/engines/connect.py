@@ -70,7 +70,7 @@ async def _probed(
         vocabulary="",
         bos=bos,
         slots=int(properties.get("total_slots") or 0),
-        template=await _template(name, settings, http, dialect),
+        template=_with_tokens(await _template(name, settings, http, dialect), properties),
     )
     tokens = await _probe_tokens(http, dialect, model)
     capabilities = replace(endpoint.capabilities, tokenize=tokens is not None)
@@ -239,6 +239,14 @@ async def _template(
         return load_template(where, setting)
     except ConfigError:
         return None
+
+
+def _with_tokens(template: Template | None, properties: Json) -> Template | None:
+    """A Jinja file tells no special tokens; the server may."""
+    if template is None:
+        return None
+    told = {name: str(properties.get(name) or "") for name in ("bos_token", "eos_token")}
+    return replace(template, tokens={**told, **template.tokens})
 
 
 async def _probe_tokens(http: Transport, dialect: Dialect, model: str) -> list[int] | None:

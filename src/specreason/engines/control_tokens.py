@@ -26,7 +26,11 @@ _SHAPED = re.compile(_SHAPE)
 # The same, found at every place, also inside another match.
 _STARTS = re.compile(f"(?=({_SHAPE}))")
 # A text may end in the beginning of one, and what is written after it go on with that.
-_BEGUN = re.compile(rf"(?:<|\[(?!\d)|\]~|\]<)[^<>\[\]\s{JOINER}]{{0,64}}\Z")
+_OPEN = rf"(?:<|\[(?!\d)|\]~|\]<)[^<>\[\]\s{JOINER}]{{0,64}}"
+_OPEN_AT_END = re.compile(rf"{_OPEN}\Z")
+_OPEN_BEFORE_TAG = re.compile(rf"{_OPEN}(?:\Z|(?=[<\[]))")
+# Templates heed these in a text and take them out of it, in one order or the other.
+_SWITCHES = ("/no_think", "/think")
 # What makers of models use, whatever the model: for engines whose tokenizer cannot be asked.
 _KNOWN = re.compile(
     r"<[|｜].*|<.*[|｜]>|\[\|.*\|\]|\]~!?b[\[\]]|\[e~\[|\]<\].*"
@@ -51,8 +55,9 @@ def is_known(candidate: str) -> bool:
 
 
 def candidates(text: str) -> set[str]:
-    """The texts inside `text` that have the shape of a control token."""
-    return {match[1] for match in _STARTS.finditer(text)}
+    """The texts inside `text` that have the shape of a control token, or have it once switches are out."""
+    texts = [text, *("".join(text[i] for i in kept) for kept in _without_switches(text))]
+    return {match[1] for one in texts for match in _STARTS.finditer(one)}
 
 
 def looks_like_control(text: str) -> bool:
@@ -66,12 +71,17 @@ def parts(text: str, is_control: IsControl = anything) -> list[str]:
     return [text[a:b] for a, b in itertools.pairwise(edges) if b > a]
 
 
-def guarded(text: str, is_control: IsControl, guard: str) -> str:
-    """`text` with `guard` inside every control token, and inside one that it may begin at its end."""
-    cuts = _cuts(text, is_control)
-    if begun := _BEGUN.search(text, max(0, len(text) - _LONGEST)):
-        cuts.append(begun.start() + 1)
-    edges = [0, *cuts, len(text)]
+def guarded(text: str, is_control: IsControl, guard: str, *, tags: bool = False) -> str:
+    """`text` with `guard` inside everything that a template may make a control token of.
+
+    `tags`: some control tokens are left to the template, which may take them out.
+    """
+    begun = _OPEN_BEFORE_TAG if tags else _OPEN_AT_END
+    cuts = {match.start() + 1 for match in begun.finditer(text)} | set(_cuts(text, is_control))
+    for kept in _without_switches(text):
+        bare = "".join(text[i] for i in kept)
+        cuts |= {kept[cut - 1] + 1 for cut in _cuts(bare, is_control)}
+    edges = [0, *sorted(cuts), len(text)]
     return guard.join(text[a:b] for a, b in itertools.pairwise(edges))
 
 
@@ -98,3 +108,18 @@ def joined(texts: Sequence[str], is_control: IsControl = anything) -> str:
 
 def _cuts(text: str, is_control: IsControl) -> list[int]:
     return [match.start() + 1 for match in _STARTS.finditer(text) if is_control(match[1])]
+
+
+def _without_switches(text: str) -> list[list[int]]:
+    """The places of what stays of a text when the switches are taken out; none if it has none."""
+    if not any(switch in text for switch in _SWITCHES):
+        return []
+    left: list[list[int]] = []
+    for order in (_SWITCHES, _SWITCHES[::-1]):
+        kept = list(range(len(text)))
+        for switch in order:
+            bare = "".join(text[i] for i in kept)
+            edges = [0, *(edge for match in re.finditer(switch, bare) for edge in match.span()), len(bare)]
+            kept = [i for a, b in zip(edges[::2], edges[1::2], strict=True) for i in kept[a:b]]
+        left.append(kept)
+    return left

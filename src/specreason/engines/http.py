@@ -199,8 +199,8 @@ class HttpEngine:
         options = {**self._settings.template_kwargs, **(template_kwargs or {})}
         if (template := self._endpoint.template) is not None:
             if len(messages) < _LARGE:
-                return render(template, messages, options, tools)
-            return await asyncio.to_thread(render, template, messages, options, tools)
+                return self._with_bos(render(template, messages, options, tools))
+            return self._with_bos(await asyncio.to_thread(render, template, messages, options, tools))
         if not self._endpoint.dialect.render:
             raise ConfigError(
                 f"the endpoint does not tell its chat template; set '{self.name}.chat_template' to chatml, "
@@ -211,8 +211,7 @@ class HttpEngine:
             rendered["tools"] = [dict(tool) for tool in tools]
         for route in self._endpoint.dialect.render:
             rendered = await self._transport.ask(route, rendered, self.model, options)
-        text = str(rendered)
-        return text if text.startswith(self._endpoint.bos) else self._endpoint.bos + text
+        return self._with_bos(str(rendered))
 
     async def running_requests(self) -> int | None:
         """How many requests the server works on, by its own count; None if it does not say."""
@@ -248,6 +247,9 @@ class HttpEngine:
         if dialect.session_field and session and self._endpoint.slots:
             body[dialect.session_field] = self._slot(session)
         return body
+
+    def _with_bos(self, text: str) -> str:
+        return text if text.startswith(self._endpoint.bos) else self._endpoint.bos + text
 
     def _as_text(self, prompt: Prompt) -> str:
         return control_tokens.joined([segment.text for segment in prompt.segments], self._may_be_control)

@@ -69,9 +69,10 @@ async def _learned(engine: Engine, opens: str, closes: str) -> Form:
     cut = _SAID in within and _THOUGHT not in within
     own = beside.partition(_SAID)[0].rpartition(_ASKED)[2]  # what it writes before an assistant's text
     writes_block = opens in own
+    told = opens in first and closes in first  # a system message of its own that asks for the block
     return Form(
         parts=parts,
-        thinks=not tail.endswith(closes) and (tail.endswith(opens) or cut or writes_block),
+        thinks=not tail.endswith(closes) and (tail.endswith(opens) or cut or writes_block or told),
         opening=_opening(own, first.rpartition(_ASKED)[2], opens, closes),
         after_close=_after_close(own, closes),
         field=writes_block and _THOUGHT in within and opens in within.partition(_THOUGHT)[0],
