@@ -1,7 +1,5 @@
 """The recipes of docs/evaluation.md as they stand there, each verdict compared with our own grading."""
 
-# pyright: basic, reportMissingImports=false
-
 import json
 import os
 import re
@@ -21,7 +19,7 @@ from specreason.reasoning.answers import stated_answer
 for line in sys.stdin:
     text, answer = json.loads(line)
     stated = stated_answer(text)
-    print(json.dumps(stated is not None and grade("math", stated, answer).correct))
+    print(json.dumps(grade("math", stated, answer).right))
 """
 
 

@@ -1,7 +1,5 @@
 """Load generators with their defaults: guidellm itself, and the requests that `vllm bench serve` sends."""
 
-# pyright: basic, reportMissingImports=false
-
 import json
 import os
 import subprocess

@@ -1,10 +1,8 @@
 """Python clients with nothing but a base URL set.
 
-The pocket pair has never seen JSON: what it writes in that form is as good as drawn at random, and small numbers
-keep it short. That the form is kept to is what is tested.
+The pocket pair has never seen JSON: what it writes in that form is as good as drawn at random, and small
+numbers keep it short. That the form is kept to is what is tested.
 """
-
-# pyright: basic, reportMissingImports=false
 
 import os
 import subprocess
@@ -16,7 +14,6 @@ import pytest
 from pydantic import BaseModel, Field
 
 RIGHT = "\\boxed{64}"
-TEMPERATURE = 0  # the pair solves the problem then
 
 
 class Result(BaseModel, extra="forbid"):

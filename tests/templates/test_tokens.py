@@ -100,4 +100,3 @@ async def test_a_control_token_in_a_message_is_text(real: Real) -> None:
     assert turn.prompt.ids.count(token) == honest.prompt.ids.count(token)
     assert f"x{real.token}" in turn.prompt.text
     assert token not in ((await real.engine.tokenize(f"a{real.token}")).ids or ())
-

@@ -137,9 +137,7 @@ async def _pieces(engine: Engine, asked: _Asked, form: Form) -> list[str]:
         def is_control(text: str) -> bool:
             return text in control and text not in spared
 
-        return _mapped(
-            value, lambda text: control_tokens.guarded(text, is_control, guard, tags=bool(spared))
-        )
+        return _mapped(value, lambda text: control_tokens.guarded(text, is_control, guard, tags=bool(spared)))
 
     safe: list[Message] = []
     for message in messages:
