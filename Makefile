@@ -12,9 +12,9 @@ STUDIED ?= 20
 SAMPLES ?= 2
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
-.PHONY: demo demo-language test test-vllm lint type docs docs-serve bench bench-core bench-load bench-speed \
+.PHONY: demo demo-language test test-vllm test-clients lint type docs docs-serve bench bench-core bench-load bench-speed \
   bench-concurrency bench-decode bench-embedded bench-threads bench-auto bench-eval bench-pocket \
-  study-pocket study-language lab-train lab-export lab-test lock clean setup models help
+  study-pocket study-language lab-train lab-export lab-test lock clean setup models templates help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -32,6 +32,9 @@ $(READY): requirements.lock pyproject.toml
 models: $(READY) ## the weights that demo and tests use
 	@$(BIN)/specreason models pull qwen2.5-coder-1.5b-instruct qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
+templates: $(READY) ## other people's chat templates and vocabularies that tests use (82 MB, 20 MB kept)
+	@$(BIN)/python tests/templates/fetch.py
+
 demo: $(READY)   ## set-up, then 30 problems on the pocket pair, schemes side by side; no download of weights
 	@$(BIN)/specreason lab demo --problems 30
 	@echo
@@ -45,7 +48,7 @@ demo-language: $(READY) ## one word problem on the embedded pair of language mod
 	@echo
 	@echo 'Go on:  $(BIN)/specreason solve "your problem"   (with SPECREASON_CACHE=$(SPECREASON_CACHE))'
 
-test: models     ## set-up, then lint, types, import contracts and all tests
+test: models templates ## set-up, then lint, types, import contracts and all tests
 	@$(BIN)/python -m pytest
 	@$(MAKE) --no-print-directory lint type
 
@@ -122,8 +125,11 @@ lab-test: $(LAB)/.ready ## tests of what needs PyTorch
 test-vllm: $(READY) ## the whole loop against a live vLLM server (CPU build, own environment, 4 GB)
 	@bash tests/vllm/run.sh
 
+test-clients: $(READY) ## real clients against the pocket pair (own environment, 7 GB, and Node 20)
+	@bash tests/clients/run.sh
+
 lock:            ## renew requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --extra embedded --extra server --extra tracing --extra eval pyproject.toml -o requirements.lock
 
 clean:           ## everything that make created, weights included
-	rm -rf $(VENV) $(LAB) .venv-vllm .cache site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LAB) .venv-vllm .venv-clients tests/clients/node_modules .cache site .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """An engine seen from outside: time spent inside it, and what of each prompt it had seen before."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -106,8 +106,19 @@ class MeteredEngine:
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
         return await _Run(self, self.engine.tokenize(text, control=control))
 
-    async def apply_template(self, messages: Sequence[Message]) -> str:
-        return await _Run(self, self.engine.apply_template(messages))
+    async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
+        return await _Run(self, self.engine.reads_as_control(candidates))
+
+    async def apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
+        return await _Run(
+            self, self.engine.apply_template(messages, tools=tools, template_kwargs=template_kwargs)
+        )
 
     def end_session(self, session: str) -> None:
         self.engine.end_session(session)

@@ -41,7 +41,7 @@ from specreason.reasoning.plan import Always, Plan, Planner
 from specreason.reasoning.policies.contract import Policy
 from specreason.reasoning.policies.single import SinglePolicy
 from specreason.reasoning.policies.specreason import SpecReasonPolicy
-from specreason.reasoning.prompts import with_instruction
+from specreason.reasoning.prompts import instruction_for, with_instruction
 from specreason.reasoning.result import Result, Tally
 from specreason.reasoning.run import Run
 from specreason.reasoning.terms import Terms
@@ -159,7 +159,7 @@ class SpecReason:
             scheme=self._policy.name if self._policy and run.lost is None else reasoning.scheme,
             models={role: engine.model for role, engine in run.engines.items()},
             thinking=next(iter(run.turns.values())).thinking,
-            problem=conversation[-1]["content"],
+            problem=next((m["content"] for m in reversed(conversation) if m["role"] == "user"), ""),
             settings={"reasoning": reasoning.model_dump(), "sampling": sampling.model_dump()},
             version=_VERSION,
             prompt_tokens={role: turn.prompt.tokens for role, turn in run.turns.items()},
@@ -190,10 +190,13 @@ class SpecReason:
         method, decoding = method_of(reasoning.scheme), decodes(reasoning.scheme)
         wanted = self._policy.roles if self._policy else roles_of(reasoning.scheme)
         engines = self._engines_for(reasoning.scheme, wanted)
-        text = with_instruction(conversation[-1]["content"], reasoning.instruction)
-        asked = [*conversation[:-1], {"role": "user", "content": text}]
-        turns, lost = await self._turns(engines, asked)
+        asked = _with_instruction(conversation, reasoning.instruction, terms)
+        turns, lost = await self._turns(engines, asked, terms)
         policy, judge_tokens = self._policy if lost is None else SinglePolicy("base"), 0
+        direct = _answers_directly(asked, terms, turns)
+        if direct:
+            reasoning = reasoning.model_copy(update={"token_budget": 0})
+            policy = SinglePolicy(reasoning.answer_by if reasoning.answer_by in turns else next(iter(turns)))
         if policy is None and method == "specreason":
             check_judge(engines["base"])
             question = await question_for(
@@ -212,12 +215,15 @@ class SpecReason:
             policy=policy or SinglePolicy("small" if method == "small" else "base"),
             planner=self._planner() if self._planner else self._planner_for(reasoning),
             settings=reasoning,
-            sampling=Sampling(sampling.temperature, sampling.top_p, sampling.seed),
+            sampling=Sampling(
+                sampling.temperature, sampling.top_p, sampling.seed, sampling.top_k, sampling.min_p
+            ),
             think_close={role: self._engine_settings(role).think_close for role in turns},
             session=session,
             judge_tokens=judge_tokens,
             terms=terms,
             lost=lost,
+            direct=direct,
         )
 
     def _engines_for(self, scheme: str, wanted: Sequence[Role]) -> dict[Role, Engine]:
@@ -239,11 +245,13 @@ class SpecReason:
         return engines
 
     async def _turns(
-        self, engines: Mapping[Role, Engine], asked: Sequence[Message]
+        self, engines: Mapping[Role, Engine], asked: Sequence[Message], terms: Terms
     ) -> tuple[dict[Role, OpenTurn], EngineError | None]:
         """The models' turns, opened together. If small fails and the base can do alone: its error too."""
         opening = (
-            open_turn(engine, asked, self._engine_settings(role), thinking=self._thinking[role])
+            open_turn(
+                engine, asked, self._engine_settings(role), thinking=self._thinking[role], tools=terms.tools
+            )
             for role, engine in engines.items()
         )
         opened = await asyncio.gather(*opening, return_exceptions=True)
@@ -297,22 +305,46 @@ class SpecReason:
         return "paper" if self._given is None and self.settings.base.url is not None else "inline"
 
 
+def _with_instruction(conversation: Sequence[Message], setting: str, terms: Terms) -> list[Message]:
+    """The conversation, the instruction put after the problem where that is what comes last."""
+    *before, last = conversation
+    if last["role"] != "user":
+        return list(conversation)
+    instruction = instruction_for(setting, formed=terms.constraint is not None, tools=bool(terms.tools))
+    return [*before, {**last, "content": with_instruction(last["content"], instruction)}]
+
+
+def _answers_directly(messages: Sequence[Message], terms: Terms, turns: Mapping[Role, OpenTurn]) -> bool:
+    """Whether the answer is written at once: a turn is gone on with, or a reply that may call tools.
+
+    A model without a thinking block calls tools in its reply, which then cannot be the chain.
+    """
+    free_calls = bool(terms.tools) and terms.constraint is None
+    goes_on = messages[-1]["role"] == "assistant"
+    return (goes_on or free_calls) and not any(turn.thinking for turn in turns.values())
+
+
 def checked_messages(problem: str | Sequence[Message]) -> list[Message]:
-    """The conversation to solve. Raises InputError if it is empty, not text, or not the user's turn."""
+    """The conversation to solve. Raises InputError if it is empty, no text, or has no turn to answer."""
     messages: list[Message] = (
         [{"role": "user", "content": problem}] if isinstance(problem, str) else list(problem)
     )
-    if not messages or messages[-1].get("role") != "user":
-        raise InputError("the conversation must end with a message of the user")
+    if not messages or messages[-1].get("role") not in {"user", "tool", "assistant"}:
+        raise InputError(
+            "the conversation must end with a message of the user, a tool or the assistant (to go on with)"
+        )
     for message in messages:
-        if message.get("role") not in {"system", "user", "assistant"} or "content" not in message:
+        if message.get("role") not in {"system", "user", "assistant", "tool"} or "content" not in message:
             raise InputError(
-                f"a message needs a role (system, user, assistant) and content: {dict(message)!r:.80}"
+                f"a message needs a role (system, user, assistant, tool) and content: {dict(message)!r:.80}"
             )
         try:
             message["content"].encode()
         except UnicodeEncodeError:
             raise InputError("the problem is not valid Unicode text; save it as UTF-8") from None
-    if not messages[-1]["content"].strip():
+    last = messages[-1]
+    if last["role"] == "user" and not last["content"].strip():
         raise InputError("the problem is empty; give the text of a problem")
+    if last["role"] == "assistant" and (not last["content"].strip() or last.get("tool_calls")):
+        raise InputError("the conversation ends with an assistant's message that has no text to go on with")
     return messages

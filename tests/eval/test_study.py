@@ -12,9 +12,8 @@ from studies import engines, plan, run, task
 from specreason.cli.eval_axes import grid_of
 from specreason.cli.eval_run import alone
 from specreason.config import Scheme, Settings
-from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
-from specreason.eval.facts import sharing
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable, StudyError
+from specreason.eval.facts import sharing
 from specreason.eval.grid import Cell, Grid, short_labels
 from specreason.eval.rows import Draft, steps_from_text, steps_to_text
 from specreason.eval.runner import StudyStopped, blocks, seed_of

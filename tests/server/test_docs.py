@@ -7,8 +7,11 @@ import pytest
 from pydantic import BaseModel
 
 from specreason.server import replies
+from specreason.server.knobs import Knobs
 from specreason.server.metrics import Metrics
-from specreason.server.wire import ChatRequest, Knobs, neutral_fields
+from specreason.server.responses_wire import ResponsesRequest
+from specreason.server.validation import neutral_fields
+from specreason.server.wire import ChatRequest
 
 DOCS = Path(__file__).parents[2] / "docs"
 # What OpenAI's own documentation tells, and what is there for the shape only.
@@ -20,9 +23,9 @@ def api() -> str:
     return (DOCS / "api.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("model", [ChatRequest, Knobs])
+@pytest.mark.parametrize("model", [ChatRequest, Knobs, ResponsesRequest])
 def test_every_field_that_can_be_sent_is_told(api: str, model: type[BaseModel]) -> None:
-    names = set(model.model_fields) - neutral_fields()
+    names = set(model.model_fields) - neutral_fields(model)
     assert [name for name in sorted(names) if name not in api] == []
 
 

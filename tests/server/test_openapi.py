@@ -45,10 +45,11 @@ def test_no_5xx_and_no_answer_that_the_document_does_not_know(url: str, tmp_path
 TEXTS = st.text(min_size=1, max_size=40).filter(str.strip)
 TURNS = st.lists(
     st.fixed_dictionaries(
-        {
-            "role": st.sampled_from(["system", "developer", "user", "assistant"]),
-            "content": st.text(max_size=20),
-        },
+        {"role": st.sampled_from(["system", "developer", "user"]), "content": st.text(max_size=20)},
+        optional={"name": st.text(max_size=9)},
+    )
+    | st.fixed_dictionaries(
+        {"role": st.just("assistant"), "content": st.text(max_size=20)},
         optional={"reasoning": st.text(max_size=9), "reasoning_content": st.none() | st.text(max_size=9)},
     ),
     max_size=3,
@@ -88,8 +89,10 @@ BODIES = st.builds(
             "max_completion_tokens": st.integers(1, 40),
             "temperature": st.floats(0, 2),
             "top_p": st.floats(0.01, 1),
-            "seed": st.integers(0, 2**32 - 1),
-            "stop": TEXTS | st.lists(TEXTS, max_size=4),
+            "top_k": st.integers(-1, 99),
+            "min_p": st.floats(0, 1),
+            "seed": st.integers(-(2**63), 2**64 - 1),
+            "stop": TEXTS | st.lists(TEXTS, max_size=9),
             "user": st.text(max_size=9),
             "specreason": KNOBS,
         },

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Json, Served, asking, base, pair, served
+from serving import Json, Served, asking, base, pair, served, small
 
 from specreason.errors import ContextOverflow, EngineRejected, EngineTimeout, EngineUnavailable
 from specreason.server.replies import ErrorReply
@@ -32,13 +32,12 @@ async def refused(state: Served, status: int = 400, **body: Any) -> Json:
         ({"temperature": 3}, "temperature"),
         ({"temperature": "hot"}, "temperature"),
         ({"top_p": 0}, "top_p"),
-        ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
+        ({"top_k": -2}, "top_k"),
+        ({"min_p": 2}, "min_p"),
         ({"n": 0}, "n"),
         ({"n": 5}, "n"),
-        ({"stop": ["a"] * 5}, "stop"),
         ({"stop": ""}, "stop"),
-        ({"max_tokens": 1001}, "max_tokens"),
-        ({"max_completion_tokens": 1001}, "max_completion_tokens"),
         ({"max_completion_tokens": 5, "max_tokens": 6}, "max_tokens"),
         ({"reasoning_effort": "most"}, "reasoning_effort"),
         ({"reasoning_effort": "none", "specreason": {"token_budget": 9}}, "specreason.token_budget"),
@@ -50,17 +49,22 @@ async def refused(state: Served, status: int = 400, **body: Any) -> Json:
         ({"specreason": {"verifier": "prm"}}, "specreason.verifier"),
         ({"model": "scripted-base", "specreason": {"scheme": "small"}}, "specreason.scheme"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
-        ({"tools": [{"type": "function"}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"tools": [{"type": "function"}]}, "tools.0.function"),
+        ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
         ({"logprobs": True}, "logprobs"),
         ({"logit_bias": {"1": 2}}, "logit_bias"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"temprature": 0.5}, "temprature"),
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "assistant", "content": "Hello"}]}, "messages"),
+        ({"messages": [{"role": "system", "content": "Hello"}]}, "messages"),
         ({"messages": [{"role": "user", "content": "  "}]}, "messages"),
         ({"messages": [{"role": "user"}]}, "messages.0.content"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "critic", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": "x", "mood": "good"}]}, "messages.0.mood"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]},
             "messages.0.content.0.type",
@@ -90,14 +94,16 @@ async def test_a_misspelt_field_gets_a_hint(state: Served) -> None:
 
 SAID: list[tuple[Json, str]] = [
     ({"foo": 1}, "unknown field 'foo'; this API has no such field (docs/api.md)"),
-    ({"tool": []}, "unknown field 'tool'; this API has no such field (docs/api.md)"),  # not: 'tools'
+    (
+        {"logprob": True},
+        "unknown field 'logprob'; this API has no such field (docs/api.md)",
+    ),
     ({"threshold": 5}, "unknown field 'threshold'; did you mean 'specreason.threshold'?"),
     (
         {"specreason": {"temperature": 1}},
         "unknown field 'specreason.temperature'; did you mean 'temperature', outside of 'specreason'?",
     ),
-    ({"stop": ["a"] * 5}, "'stop' is a list of 5; it must have at most 4 entries"),
-    ({"stop": 5}, "'stop' is 5; it must be a text or a list of at most 4 texts"),
+    ({"stop": 5}, "'stop' is 5; it must be a text or a list of texts"),
     ({"stop": ["a", 5]}, "'stop.1' is 5; it must be a text"),
     ({"stream": "yes"}, "'stream' is \"yes\"; it must be true or false"),
     (
@@ -106,7 +112,7 @@ SAID: list[tuple[Json, str]] = [
     ),
     ({"temperature": "0.5"}, "'temperature' is \"0.5\"; it must be a number"),
     ({"temperature": 3}, "'temperature' is 3; it must be at most 2"),
-    ({"seed": 2**32}, "'seed' is 4294967296; it must be at most 4294967295"),
+    ({"seed": 2**64}, "'seed' is 18446744073709551616; it must be less than 18446744073709551616"),
     ({"n": 1.5}, "'n' is 1.5; it must be a whole number"),
     ({"user": 5}, "'user' is 5; it must be a text"),
     (
@@ -246,7 +252,30 @@ async def test_an_engine_that_fails_at_once_has_a_status_of_its_own(
         async with served(engines, resume_within=0) as state:
             error = await refused(state, status, model="scripted-base", stream=stream)
             assert error["code"] == code
-            assert str(failure) in error["message"]
+            assert "the base model" in error["message"]
+            assert str(failure) not in error["message"]  # it names addresses; the log has it
+
+
+ADDRESS = "http://10.1.2.3:8000 answered 500: /srv/models/secret"
+
+
+async def test_clients_are_not_told_where_the_models_are(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    lost: Any = EngineRejected(ADDRESS, engine="small")
+    gone: Any = EngineUnavailable(ADDRESS, engine="base")
+    for stream in (False, True):
+        engines = pair(base(fails_at={1: gone}), small(failures={0: lost}))
+        async with served(engines, resume_within=0.01) as state:
+            reply = await state.chat(stream=stream)
+            assert "the base model's server is unavailable" in reply.text
+            assert "10.1.2.3" not in reply.text
+        engines = pair(base(failures={1: gone}), small(failures={0: lost}))
+        async with served(engines, resume_within=5) as state:
+            reply = await state.chat(stream=stream)
+            assert reply.status_code == 200
+            assert "the small model's server failed" in reply.text
+            assert "10.1.2.3" not in reply.text
+    assert caplog.text.count("10.1.2.3") >= 4  # whoever runs the server is
 
 
 async def test_what_is_a_bug_of_ours_tells_nothing_of_itself() -> None:

@@ -67,9 +67,21 @@ class ServerSettings(Section):
     ] = None
     max_request_bytes: Annotated[int, knob("Largest request body.", unit="bytes", ge=1024)] = 4_194_304
     max_tokens: Annotated[
-        int, knob("Most thinking and answer tokens that one request may ask for.", unit="tokens", ge=1)
+        int,
+        knob(
+            "Most thinking and answer tokens of one request, whatever it asks for.",
+            unit="tokens",
+            ge=1,
+        ),
     ] = 32_768
-    max_choices: Annotated[int, knob("Largest `n` of a request.", unit="choices", ge=1, le=128)] = 8
+    max_choices: Annotated[int, knob("Largest `n` of a request.", unit="choices", ge=1, le=128)] = 128
+    reasoning_field: Annotated[
+        Literal["reasoning", "reasoning_content", "both"],
+        knob(
+            "Where replies tell the thinking. `reasoning` is vLLM's name, `reasoning_content` DeepSeek's, "
+            "SGLang's and llama-server's; with both, clients that read both show it twice."
+        ),
+    ] = "reasoning"
     effort_minimal: Annotated[
         int, knob("Thinking tokens of reasoning_effort minimal.", unit="tokens", ge=1)
     ] = 256

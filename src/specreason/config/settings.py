@@ -276,6 +276,18 @@ class SamplingSettings(_Section):
 
     temperature: Annotated[float, _knob("0 is greedy (paper: 0.6).", ge=0, le=2)] = 0.6
     top_p: Annotated[float, _knob("Nucleus (paper: 0.95).", gt=0, le=1)] = 0.95
+    top_k: Annotated[
+        int | None,
+        _knob("Tokens are drawn from the likeliest so many; -1: from all; unset: as the engine does.", ge=-1),
+    ] = None
+    min_p: Annotated[
+        float | None,
+        _knob(
+            "Least probability of a token, as a share of the likeliest one's; unset: as the engine does.",
+            ge=0,
+            le=1,
+        ),
+    ] = None
     seed: Annotated[
         int | None, _knob("Same seed and deterministic engines: same events.", ge=0, lt=2**32)
     ] = None

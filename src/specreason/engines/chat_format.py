@@ -1,17 +1,23 @@
 """From chat messages to the prompt that a model expects, with the assistant's turn (and thinking) opened.
 
-The template is rendered with marks in place of the messages' texts; what it wrote around the marks is
-tokenised with its control tokens, what belongs between is tokenised as plain text. So whatever a user or a
-model writes, it cannot end a turn.
+The template renders the messages as they are, since it reads them: it cuts earlier thinking, trims, heeds
+switches. Only inside texts that the tokenizer would read as control tokens stands a random guard. There the
+rendered text is cut, and the pieces are tokenised apart, so whatever a user or a model writes, it cannot end a
+turn; docs/decisions/0013-guarded-rendering.md.
 """
 
+import asyncio
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from specreason.config import EngineSettings
+from specreason.engines import control_tokens
 from specreason.engines.protocol import Engine, Message, Prompt, Segment
-from specreason.errors import ConfigError
+from specreason.engines.template_form import Form, form_of, in_form
+from specreason.engines.tokenizing import MOST_PARTS
+from specreason.errors import ConfigError, ContextOverflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +35,50 @@ class OpenTurn:
 
 
 async def open_turn(
-    engine: Engine, messages: Sequence[Message], settings: EngineSettings, *, thinking: bool
+    engine: Engine,
+    messages: Sequence[Message],
+    settings: EngineSettings,
+    *,
+    thinking: bool,
+    tools: Sequence[Mapping[str, Any]] = (),
+    template_kwargs: Mapping[str, Any] | None = None,
 ) -> OpenTurn:
     """Render `messages` with the model's own template and open the assistant's turn (and thinking block).
 
-    Raises ConfigError if the template drops a message or a template must be named.
+    Where the conversation itself switches thinking off, no block is open. If it ends with an assistant's
+    message, the prompt ends with the text of that: it is the beginning of the answer and there is no
+    thinking, unless it opens a thinking block and leaves it open. `tools` and `template_kwargs` are those of
+    `Engine.apply_template`. Raises ConfigError if the template refuses the conversation or must be named,
+    ContextOverflow if there are more messages than the context has tokens.
     """
-    literals = await _literals(engine, messages)
-    segments = await _woven(engine, literals, [message["content"] for message in messages])
+    if len(messages) >= engine.context_length:
+        raise ContextOverflow(
+            f"{len(messages)} messages do not fit into {engine.model}'s context of {engine.context_length}",
+            engine=engine.name,
+        )
+    form = await form_of(engine, settings)
+    asked = _Asked([_split(message, settings) if form.field else message for message in messages], tools)
+    asked.template_kwargs = template_kwargs or {}
+    asked.tags = _tags(settings)
+    pieces = await _pieces(engine, asked, form)
+    opened = pieces[-1].rstrip()
+    if messages[-1]["role"] == "assistant":
+        thinking = thinking and _left_open(messages[-1], settings)
+    elif opened.endswith(settings.think_close):  # opened and closed at once: thinking was switched off
+        thinking = False
+    elif opened.endswith(settings.think_open):
+        pieces[-1] += "" if thinking else f"\n{settings.think_close}\n\n"
+    elif thinking:
+        pieces[-1] += form.opening
+    prompt = Prompt().plus(*await _tokenised(engine, pieces))
     if not thinking:
-        return OpenTurn(Prompt().plus(*segments), thinking=False)
-    if not literals[-1].rstrip().endswith(settings.think_open):
-        segments.append(await engine.tokenize(f"{settings.think_open}\n", control=True))
+        return OpenTurn(prompt, thinking=False)
+    close = f"{settings.think_close}{form.after_close}"
     return OpenTurn(
-        Prompt().plus(*segments),
+        prompt,
         thinking=True,
-        close=await engine.tokenize(f"{settings.think_close}\n\n", control=True),
-        close_after_text=await engine.tokenize(f"\n{settings.think_close}\n\n", control=True),
+        close=await engine.tokenize(close, control=True),
+        close_after_text=await engine.tokenize(f"\n{close}", control=True),
     )
 
 
@@ -55,55 +88,139 @@ async def next_turn(engine: Engine, messages: Sequence[Message], question: str) 
     The assistant's turn is closed, the question stands in a turn of its own, and the assistant's next turn
     is opened.
     """
-    later = [*messages, {"role": "assistant", "content": ""}, {"role": "user", "content": question}]
-    literals = await _literals(engine, later)
-    return tuple(await _woven(engine, literals[-2:], [question]))
-
-
-async def _woven(engine: Engine, literals: Sequence[str], contents: Sequence[str]) -> list[Segment]:
-    segments: list[Segment] = []
-    for n, literal in enumerate(literals):
-        if literal:
-            segments.append(await engine.tokenize(literal, control=True))
-        if n < len(contents) and contents[n]:
-            segments.append(await engine.tokenize(contents[n]))
-    return segments
-
-
-async def _literals(engine: Engine, messages: Sequence[Message]) -> list[str]:
-    """What the template writes before, between and after the messages' texts: one more than messages."""
-    nonce = secrets.token_hex(8)
-    marks = [f"mark{nonce}number{n}end" for n in range(len(messages))]
-    marked = [{**message, "content": mark} for message, mark in zip(messages, marks, strict=True)]
-    rest = await engine.apply_template(marked)
-    literals: list[str] = []
-    for message, mark in zip(messages, marks, strict=True):
-        before, found, rest = rest.partition(mark)
-        if not found or mark in rest:
-            raise ConfigError(
-                f"the chat template of {engine.model} does not write the {message['role']} message exactly "
-                f"once; set '{engine.name}.chat_template' to another one"
-            )
-        literals.append(before)
-    return [*literals, rest]
+    form = await form_of(engine, EngineSettings())
+    said = _random()
+    # Templates may write the system message again before the last question; no other one matters here.
+    later = [
+        *(message for message in messages[:1] if message["role"] == "system"),
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": said},
+        {"role": "user", "content": question},
+    ]
+    pieces = await _pieces(engine, _Asked(later), form)
+    last = next((n for n in reversed(range(len(pieces))) if said in pieces[n]), None)
+    if last is None:
+        raise ConfigError(
+            f"the chat template of {engine.model} does not write the assistant message; set "
+            f"'{engine.name}.chat_template' to another one, or 'reasoning.judge_prompt' to inline"
+        )
+    return await _tokenised(engine, [pieces[last].rpartition(said)[2], *pieces[last + 1 :]])
 
 
 async def thinks(engine: Engine, settings: EngineSettings) -> bool:
     """Whether the model thinks in a block: its template opens one, or cuts one from earlier turns."""
     if settings.thinking != "auto":
         return settings.thinking == "on"
-    tail = (await _literals(engine, [{"role": "user", "content": ""}]))[-1]
-    if settings.think_close in tail:  # opened and closed at once: thinking was switched off
-        return False
-    if tail.rstrip().endswith(settings.think_open):
-        return True
-    nonce = secrets.token_hex(8)
-    earlier = f"{settings.think_open}\n{nonce}thought\n{settings.think_close}\n\n{nonce}said"
-    rendered = await engine.apply_template(
-        [
-            {"role": "user", "content": "a"},
-            {"role": "assistant", "content": earlier},
-            {"role": "user", "content": "b"},
-        ]
+    return (await form_of(engine, settings)).thinks
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A conversation to be rendered. `tags`: those that a template may read in what the assistant said."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] = ()
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tags: frozenset[str] = frozenset()
+
+
+async def _pieces(engine: Engine, asked: _Asked, form: Form) -> list[str]:
+    """The rendered conversation, cut inside every control token that is not the template's own.
+
+    Of a conversation that ends with the assistant's message nothing follows that message's text.
+    """
+    guard, end = _random(), _random()
+    messages = [in_form(message, parts=form.parts) for message in asked.messages]
+    control = await _control_tokens(engine, [messages, asked.tools, asked.template_kwargs])
+
+    def guarded(value: Any, spared: Collection[str] = ()) -> Any:
+        def is_control(text: str) -> bool:
+            return text in control and text not in spared
+
+        return _mapped(value, lambda text: control_tokens.guarded(text, is_control, guard, tags=bool(spared)))
+
+    safe: list[Message] = []
+    for message in messages:
+        changed = guarded(message)
+        if message["role"] == "assistant":
+            changed = {**changed, "content": guarded(message["content"], asked.tags)}
+        safe.append(changed)
+    prefilled = messages[-1]["role"] == "assistant"
+    if prefilled:
+        safe[-1] = {**safe[-1], "content": _ended(safe[-1]["content"], end)}
+    text = await engine.apply_template(
+        safe,
+        tools=[guarded(tool) for tool in asked.tools],
+        template_kwargs={name: guarded(value) for name, value in asked.template_kwargs.items()},
     )
-    return f"{nonce}said" in rendered and f"{nonce}thought" not in rendered
+    if prefilled:
+        text, found, _ = text.rpartition(end)
+        if not found:
+            raise ConfigError(f"the chat template of {engine.model} does not write the assistant message")
+    pieces = text.split(guard)
+    return pieces if len(pieces) <= MOST_PARTS else [control_tokens.JOINER.join(pieces)]
+
+
+async def _control_tokens(engine: Engine, values: Any) -> Collection[str]:
+    found: set[str] = set()
+
+    def collect(text: str) -> str:
+        found.update(control_tokens.candidates(text))
+        return text
+
+    _mapped(values, collect)
+    return await engine.reads_as_control(found) if found else ()
+
+
+async def _tokenised(engine: Engine, pieces: Sequence[str]) -> tuple[Segment, ...]:
+    texts = [piece for piece in pieces if piece]
+    return tuple(await asyncio.gather(*(engine.tokenize(text, control=True) for text in texts)))
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """`value` with every text in it changed, the names of fields too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[Any, Any]", value)
+        return {_mapped(key, change): _mapped(inner, change) for key, inner in entries.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mapped(inner, change) for inner in cast("Sequence[Any]", value)]
+    return value
+
+
+def _ended(content: Any, mark: str) -> Any:
+    """The content with `mark` behind its text."""
+    if isinstance(content, str):
+        return content + mark
+    *before, last = cast("list[dict[str, Any]]", content)
+    return [*before, {**last, "text": f"{last['text']}{mark}"}]
+
+
+def _split(message: Message, settings: EngineSettings) -> Message:
+    """What an assistant thought, taken out of what it said: as a field of its own."""
+    content: Any = message.get("content")
+    if message["role"] != "assistant" or not isinstance(content, str) or "reasoning_content" in message:
+        return message
+    thought, closed, said = content.rpartition(settings.think_close)
+    if not closed:
+        return message
+    thought = thought.partition(settings.think_open)[2] or thought
+    return {**message, "reasoning_content": thought.strip(), "content": said.lstrip()}
+
+
+def _left_open(message: Message, settings: EngineSettings) -> bool:
+    """Whether an assistant's message ends inside a thinking block."""
+    _, opened, thought = str(message.get("content") or "").rpartition(settings.think_open)
+    return bool(opened) and settings.think_close not in thought
+
+
+def _tags(settings: EngineSettings) -> frozenset[str]:
+    """Thinking tags, where each is one token: one that closes a turn too is no mere tag."""
+    tags = {settings.think_open, settings.think_close, "<think>", "</think>"}
+    return frozenset(tag for tag in tags if control_tokens.candidates(tag) == {tag})
+
+
+def _random() -> str:
+    """Digits: templates, JSON and tokenizers pass them on unchanged."""
+    return str(10**23 + secrets.randbelow(10**23))

@@ -78,11 +78,11 @@ async def _probed(
         dialect=dialect,
         model=model,
         context_length=_context(settings, dialect, entry, properties),
-        capabilities=Capabilities(own_template=bool(dialect.render)),
+        capabilities=Capabilities(own_template=bool(dialect.render), constraints=tuple(dialect.constraints)),
         vocabulary="",
         bos=bos,
         slots=count(properties.get("total_slots")) or 0,
-        template=await _template(name, settings, http, dialect),
+        template=_with_tokens(await _template(name, settings, http, dialect), properties),
     )
     tokens = await _probe_tokens(http, dialect, model)
     capabilities = replace(endpoint.capabilities, tokenize=tokens is not None)
@@ -292,6 +292,14 @@ async def _template(
             except ConfigError:
                 return None
     return None
+
+
+def _with_tokens(template: Template | None, properties: Json) -> Template | None:
+    """A Jinja file tells no special tokens; the server may."""
+    if template is None:
+        return None
+    told = {name: str(properties.get(name) or "") for name in ("bos_token", "eos_token")}
+    return replace(template, tokens={**told, **template.tokens})
 
 
 async def _probe_tokens(http: Transport, dialect: Dialect, model: str) -> list[int] | None:

@@ -4,10 +4,13 @@ Sources: the servers' own documentation and sources; docs/engines.md says for ea
 live server. All of them take `prompt` as text, most as token ids too, on POST /v1/completions.
 """
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from specreason.engines.protocol import ConstraintKind
 from specreason.engines.reading import Json, count, inner, number, objects, text, token_ids
 
 # ---------------------------------------------------------------- readers shared by several servers
@@ -112,12 +115,17 @@ class Dialect:
     context: Callable[[Json], int | None] = _nothing  # from the entry in /v1/models
     tokenize: Route | None = None
     reads_control_as_text: bool = False  # `tokenize` can be told to take control tokens as text
-    render: tuple[Route, ...] = ()  # messages in, the rendered prompt out; each reads what the last gave
+    # Messages (and tools) in, the rendered prompt out; each reads what the last gave.
+    render: tuple[Route, ...] = ()
     properties: Route | None = None  # tells total_slots, context and the BOS token
     running: Route | None = None  # how many requests the server works on now
-    model_path: tuple[
-        Route, ...
-    ] = ()  # where the server took the model (and its template) from; any of these
+    # Where the server took the model (and its template) from; any of these.
+    model_path: tuple[Route, ...] = ()
+    draws_by_rank: bool = False  # takes `top_k` and `min_p` as they are
+    # What is sent to keep a text to a constraint, for each kind that the server knows.
+    constraints: Mapping[ConstraintKind, Callable[[Any], Json]] = field(
+        default_factory=dict[ConstraintKind, Callable[[Any], Json]]
+    )
 
 
 # ---------------------------------------------------------------- llama-server (also the embedded engine)
@@ -160,13 +168,8 @@ def _llama_tokenize_body(text: str, model: str, control: bool) -> dict[str, Any]
     return {"model": model, "content": text, "add_special": False, "parse_special": control}
 
 
-def _llama_render_body(messages: Sequence[Json], model: str, options: Json) -> dict[str, Any]:
-    return {
-        "model": model,
-        "messages": messages,
-        "add_generation_prompt": True,
-        "chat_template_kwargs": options,
-    }
+def _llama_render_body(conversation: Json, model: str, options: Json) -> dict[str, Any]:
+    return {"model": model, **conversation, "add_generation_prompt": True, "chat_template_kwargs": options}
 
 
 def _llama_context(entry: Json) -> int | None:
@@ -175,6 +178,15 @@ def _llama_context(entry: Json) -> int | None:
 
 def _llama_running(slots: Sequence[Json]) -> int:
     return sum(bool(slot["is_processing"]) for slot in slots)
+
+
+# Small models otherwise write white space without end, where the server's grammars are llguidance's; other
+# builds pass over it (llguidance, docs/json_schema.md).
+_COMPACT: Json = {"x-guidance": {"whitespace_flexible": False}}
+
+
+def _llama_choice(texts: Sequence[str]) -> Json:
+    return {"grammar": "root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)}
 
 
 LLAMA_SERVER = Dialect(
@@ -198,15 +210,21 @@ LLAMA_SERVER = Dialect(
     render=(Route("/apply-template", _prompt, _llama_render_body),),
     properties=Route("/props", _whole, names_model=True),
     running=Route("/slots", _llama_running, names_model=True),
+    draws_by_rank=True,
+    constraints={  # README of llama-server, POST /completion
+        "json": lambda schema: {"json_schema": {**schema, **_COMPACT}},
+        "grammar": lambda gbnf: {"grammar": gbnf},
+        "choice": _llama_choice,
+    },
 )
 
 # ---------------------------------------------------------------- vLLM
 
 
-def _vllm_render_body(messages: Sequence[Json], model: str, options: Json) -> dict[str, Any]:
+def _vllm_render_body(conversation: Json, model: str, options: Json) -> dict[str, Any]:
     return {
+        **conversation,
         "model": model,
-        "messages": messages,
         "add_generation_prompt": True,
         "add_special_tokens": False,
         "chat_template_kwargs": options,
@@ -235,6 +253,13 @@ VLLM = Dialect(
         Route("/detokenize", _prompt, _vllm_detokenize_body),
     ),
     running=Route("/metrics", _metric_sum("vllm:num_requests_running")),
+    draws_by_rank=True,
+    constraints={  # vLLM documentation, "Structured Outputs"
+        "json": lambda schema: {"structured_outputs": {"json": schema}},
+        "regex": lambda regex: {"structured_outputs": {"regex": regex}},
+        "choice": lambda texts: {"structured_outputs": {"choice": list(texts)}},
+        "grammar": lambda grammar: {"structured_outputs": {"grammar": grammar}},
+    },
 )
 
 # ---------------------------------------------------------------- SGLang
@@ -256,6 +281,13 @@ SGLANG = Dialect(
     running=Route("/metrics", _metric_sum("sglang:num_running_reqs")),
     # The second is the older name of the first.
     model_path=(Route("/model_info", _model_path), Route("/get_model_info", _model_path)),
+    draws_by_rank=True,
+    constraints={  # SGLang documentation, "Structured Outputs"
+        "json": lambda schema: {"json_schema": json.dumps(schema)},
+        "regex": lambda regex: {"regex": regex},
+        "choice": lambda texts: {"regex": "(" + "|".join(map(re.escape, texts)) + ")"},
+        "grammar": lambda ebnf: {"ebnf": ebnf},
+    },
 )
 
 # ---------------------------------------------------------------- anything else: text in, text out

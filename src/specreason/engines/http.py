@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,11 +27,12 @@ from specreason.engines.protocol import (
 )
 from specreason.engines.reading import Json
 from specreason.engines.slots import Slots
-from specreason.engines.templates import Template, render
+from specreason.engines.templates import Template, render, written_by
+from specreason.engines.tokenizing import Tokenizer
 from specreason.engines.transport import Transport
 from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineRejected, EngineUnavailable
 
-_MOST_FIXED = 1000  # texts whose tokens are kept; a template that writes the time of day makes ever new ones
+_LARGE = 256  # messages from which on a conversation is rendered beside the event loop
 _ACCOUNT_WITHIN = 0.5  # seconds from the finish reason to the usage; some servers never end the stream
 
 
@@ -65,8 +66,9 @@ class HttpEngine:
         self._on_close = on_close
         self._slots = Slots(endpoint.slots if self.names_slots else 0)
         self._candidate_ids: dict[str, int | None] = {}
-        self._fixed: dict[str, Segment] = {}
         self._account_within = _ACCOUNT_WITHIN
+        self._tokenizer = Tokenizer(self._asked_tokens, apart=endpoint.dialect.reads_control_as_text)
+        self._template_writes = written_by(endpoint.template) if endpoint.template else None
 
     @property
     def name(self) -> str:
@@ -121,6 +123,7 @@ class HttpEngine:
             body["top_p"] = sampling.top_p
         if sampling.seed is not None:
             body["seed"] = sampling.seed
+        body |= self._narrowed(sampling)
         if stop:
             body["stop"] = list(stop)
         if self._endpoint.capabilities.speculates and self._endpoint.dialect.speculating:
@@ -128,6 +131,24 @@ class HttpEngine:
         elif self._endpoint.capabilities.first_token_logprobs:
             body["logprobs"] = 1  # the draft's own log-probabilities are a signal that costs nothing
         return Generation(lambda meter: self._pieces(body, prompt, session, meter))
+
+    def _narrowed(self, sampling: Sampling) -> Json:
+        """What narrows the choice of tokens; what narrows nothing only to servers that know the field."""
+        dialect = self._endpoint.dialect
+        ranks: dict[str, float | None] = {"top_k": sampling.top_k, "min_p": sampling.min_p}
+        said: dict[str, Any] = {
+            name: value
+            for name, value in ranks.items()
+            if value is not None and (value > 0 or dialect.draws_by_rank)
+        }
+        if (constraint := sampling.constraint) is not None:
+            if constraint.kind not in dialect.constraints:
+                raise ConfigError(
+                    f"the server of '{self.name}' ({dialect.name}) cannot keep an answer to a constraint of "
+                    f"the kind {constraint.kind}"
+                )
+            said |= dialect.constraints[constraint.kind](constraint.value)
+        return said
 
     async def next_token_logprobs(
         self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
@@ -166,35 +187,41 @@ class HttpEngine:
         return NextToken(ranked, call.usage, call.waited_s)
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
-        """See `Engine.tokenize`. What templates and we ourselves write is asked for once and then known."""
-        if control and text in self._fixed:
-            return self._fixed[text]
-        dialect = self._endpoint.dialect
-        if not self._endpoint.capabilities.token_prompts or dialect.tokenize is None:
-            return Segment(text if control else control_tokens.defused(text))
-        whole = control or dialect.reads_control_as_text
-        ids: list[int] = []
-        for part in [text] if whole else control_tokens.parts(text):
-            ids += await self._transport.ask(dialect.tokenize, part, self.model, control)
-        segment = Segment(text, tuple(ids))
-        if control and len(self._fixed) < _MOST_FIXED:
-            self._fixed[text] = segment
-        return segment
+        """See `Engine.tokenize`."""
+        if self._endpoint.capabilities.token_prompts and self._endpoint.dialect.tokenize is not None:
+            return await self._tokenizer.segment(text, control=control)
+        return Segment(text if control else control_tokens.defused(text, self._may_be_control))
 
-    async def apply_template(self, messages: Sequence[Message]) -> str:
+    async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
+        """See `Engine.reads_as_control`."""
+        if self._endpoint.capabilities.token_prompts and self._endpoint.dialect.tokenize is not None:
+            return await self._tokenizer.reads_as_control(candidates)
+        return {text for text in candidates if self._may_be_control(text)}
+
+    async def apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
         """See `Engine.apply_template`. Our own rendering where a template is configured."""
-        if self._endpoint.template is not None:
-            return render(self._endpoint.template, messages, self._settings.template_kwargs)
+        options = {**self._settings.template_kwargs, **(template_kwargs or {})}
+        if (template := self._endpoint.template) is not None:
+            if len(messages) < _LARGE:
+                return self._with_bos(render(template, messages, options, tools))
+            return self._with_bos(await asyncio.to_thread(render, template, messages, options, tools))
         if not self._endpoint.dialect.render:
             raise ConfigError(
                 f"the endpoint does not tell its chat template; set '{self.name}.chat_template' to chatml, "
                 "or to the path of the model's tokenizer_config.json"
             )
-        rendered: Any = [dict(message) for message in messages]
+        rendered: Any = {"messages": [dict(message) for message in messages]}
+        if tools:
+            rendered["tools"] = [dict(tool) for tool in tools]
         for route in self._endpoint.dialect.render:
-            rendered = await self._transport.ask(route, rendered, self.model, self._settings.template_kwargs)
-        text = str(rendered)
-        return text if text.startswith(self._endpoint.bos) else self._endpoint.bos + text
+            rendered = await self._transport.ask(route, rendered, self.model, options)
+        return self._with_bos(str(rendered))
 
     async def running_requests(self) -> int | None:
         """How many requests the server works on, by its own count; None if it does not say."""
@@ -230,7 +257,7 @@ class HttpEngine:
         dialect = self._endpoint.dialect
         body: dict[str, Any] = {
             "model": self.model,
-            "prompt": prompt.ids if self._endpoint.capabilities.token_prompts else prompt.text,
+            "prompt": prompt.ids if self._endpoint.capabilities.token_prompts else self._as_text(prompt),
             "stream": True,
             **dialect.body,
             **self._settings.extra_body,
@@ -238,6 +265,21 @@ class HttpEngine:
         if self._endpoint.capabilities.usage:
             body.setdefault("stream_options", {"include_usage": True})
         return body
+
+    def _with_bos(self, text: str) -> str:
+        return text if text.startswith(self._endpoint.bos) else self._endpoint.bos + text
+
+    def _as_text(self, prompt: Prompt) -> str:
+        return control_tokens.joined([segment.text for segment in prompt.segments], self._may_be_control)
+
+    def _may_be_control(self, text: str) -> bool:
+        """Whether the model may have this control token, as far as can be told without its tokenizer."""
+        written = self._template_writes
+        return written is None or text in written or control_tokens.is_known(text)
+
+    async def _asked_tokens(self, text: str, control: bool) -> list[int]:
+        route = self._endpoint.dialect.tokenize
+        return [] if route is None else await self._transport.ask(route, text, self.model, control)
 
     async def _candidate_id(self, text: str) -> int | None:
         if text not in self._candidate_ids:
@@ -255,13 +297,19 @@ class HttpEngine:
             for choice in choices:
                 # The last chunk of a stopped call may carry the end token's id, which is no part of the text.
                 if choice.get("text") or (dialect.read_ids(choice, chunk) and meter.finish != "stop"):
-                    for told in read.pieces(dialect, choice, chunk):
+                    for told in self._told(read.pieces(dialect, choice, chunk)):
                         if meter.finish is None:
                             yield told
                         else:
                             last.append(told)
         for told in last:
             yield told
+
+    def _told(self, told: list[Piece]) -> list[Piece]:
+        """Without the word joiners of `control_tokens`, which a model copies with the text around them."""
+        if self._endpoint.capabilities.token_prompts:
+            return told
+        return [replace(piece, text=piece.text.replace(control_tokens.JOINER, "")) for piece in told]
 
     async def _metered(
         self, body: Mapping[str, Any], prompt: Prompt, session: str, meter: Meter

@@ -4,14 +4,16 @@ An engine knows tokens, prompts and distributions. It knows no steps, no scores,
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from specreason.engines.waiting import waiting
 
 Finish = Literal["stop", "length", "cancelled"]
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+Message = Mapping[str, Any]
+"""`role`: system, user, assistant or tool; `content`: text. Of an assistant also `tool_calls` and
+`reasoning_content`, of a tool `tool_call_id`: as the chat templates of model makers take them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,30 @@ class Prompt:
         return [i for segment in self.segments for i in segment.ids or ()]
 
 
+ConstraintKind = Literal["json", "regex", "choice", "grammar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a text must be: JSON by a schema, by a regular expression, one of some texts, by a grammar."""
+
+    kind: ConstraintKind
+    value: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Temperature 0 is greedy."""
+    """How tokens are drawn. Temperature 0 is greedy. None: as the engine does by itself.
+
+    `top_k`: from the likeliest so many, -1 from all; `min_p`: least share of the likeliest one's probability.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +189,7 @@ class Capabilities:
     speculates: bool = False  # it was seen to draft tokens itself; not every server tells
     usage: bool = True  # its streams can be asked to end with their usage
     in_process: bool = False  # it works on the cores of this process
+    constraints: tuple[ConstraintKind, ...] = ()  # what its server's API can keep a text to
 
 
 class Engine(Protocol):
@@ -228,8 +248,22 @@ class Engine(Protocol):
         """`text` as a segment. With `control` the template's control tokens are parsed, else all is text."""
         ...
 
-    async def apply_template(self, messages: Sequence[Message]) -> str:
-        """The conversation as the model's own template writes it, with the assistant's turn opened."""
+    async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
+        """Which of these texts the tokenizer may read as a control token, where those are parsed."""
+        ...
+
+    async def apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The conversation as the model's own template writes it, with the assistant's turn opened.
+
+        `tools`: those that the model may call, in OpenAI's shape. `template_kwargs`: further variables of the
+        template, besides those of the settings.
+        """
         ...
 
     def end_session(self, session: str) -> None:

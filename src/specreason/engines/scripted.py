@@ -26,13 +26,14 @@ story under any schedule:
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
-from typing import Literal
+from typing import Any, Literal
 
 from specreason.engines.protocol import (
     Capabilities,
+    ConstraintKind,
     Generation,
     Message,
     Meter,
@@ -58,6 +59,7 @@ class Call:
     session: str
     generated: int = 0
     closed_early: bool = False
+    sampling: Sampling | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class ScriptedEngine:
     context_length: int = 100_000
     vocabulary: str = "words"
     token_ids: bool = True
+    constraints: tuple[ConstraintKind, ...] = ("json", "regex", "choice", "grammar")
     record: bool = True
     calls: list[Call] = field(default_factory=list[Call])
     closed: bool = False
@@ -95,7 +98,7 @@ class ScriptedEngine:
     def capabilities(self) -> Capabilities:
         """Everything, or text only without `token_ids`."""
         ids = self.token_ids
-        return Capabilities(ids, ids, ids, True, 40, True, True)
+        return Capabilities(ids, ids, ids, True, 40, True, True, constraints=self.constraints)
 
     def generate(
         self,
@@ -106,10 +109,11 @@ class ScriptedEngine:
         stop: Sequence[str] = (),
         session: str = "",
     ) -> Generation:
-        """What the script says after `prompt`. `sampling` and `stop` are not used."""
+        """What the script says after `prompt`. `sampling` is noted, `stop` not used."""
 
         async def pieces(meter: Meter) -> AsyncGenerator[Piece, None]:
             call, failure = self._called("generate", prompt, session)
+            call.sampling = sampling
             meter.usage = Usage(prompt.tokens, prompt.tokens)
             step = self._steps_in(prompt.text)
             try:
@@ -152,7 +156,17 @@ class ScriptedEngine:
         """Words as tokens."""
         return Segment(text, tuple(self._id(word) for word in words(text)) if self.token_ids else None)
 
-    async def apply_template(self, messages: Sequence[Message]) -> str:
+    async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
+        """All of them."""
+        return candidates
+
+    async def apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
         """A template of the usual kind: `<|user|>text<|end|>` and so on."""
         text = "".join(f"<|{message['role']}|>{message['content']}<|end|>" for message in messages)
         return text + _OPENED + ("<think>\n" if self.thinking else "")

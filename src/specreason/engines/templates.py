@@ -1,6 +1,7 @@
 """Chat templates that we render ourselves, for endpoints that do not tell or apply their own.
 
-Jinja in a sandbox, with the names that model makers' templates expect (as transformers documents them).
+Jinja in a sandbox, as transformers sets it up for the templates that model makers publish
+(transformers.utils.chat_template_utils): its tags, filters, functions and variables.
 """
 
 import datetime
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from specreason.engines.protocol import Message
@@ -21,14 +25,27 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A chat template and the special tokens that it may name."""
+    """A chat template, the special tokens that it may name, and the one that takes its place with tools."""
 
     source: str
-    tokens: Mapping[str, str]  # "bos_token", "eos_token"
+    tokens: Mapping[str, str]  # "bos_token", "eos_token" ...
+    with_tools: str | None = None
+
+
+class _Generation(Extension):
+    """`{% generation %}`: marks what the assistant says, for training; it changes nothing of the text."""
+
+    tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        inside = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(inside, lineno=line)
 
 
 def load_template(where: str, setting: str) -> Template:
@@ -51,17 +68,77 @@ def load_template(where: str, setting: str) -> Template:
     return _from_tokenizer_config(text, path, setting) if path.suffix == ".json" else Template(text, {})
 
 
-def render(template: Template, messages: Sequence[Message], options: Mapping[str, Any]) -> str:
-    """The conversation as text, the assistant's turn opened. Raises ConfigError if the template refuses."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+def render(
+    template: Template,
+    messages: Sequence[Message],
+    options: Mapping[str, Any],
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """The conversation as text, the assistant's turn opened. Raises ConfigError if the template refuses.
+
+    `options` are further variables of the template; they replace none of those that it always has.
+    """
+    environment = _environment()
     environment.filters["tojson"] = _to_json
-    names: dict[str, Any] = {"raise_exception": _refuse, "strftime_now": _strftime_now}
+    source = template.with_tools if tools and template.with_tools is not None else template.source
+    names: dict[str, Any] = {"raise_exception": _refuse, "strftime_now": _strftime_now, "documents": None}
+    names |= {**template.tokens, **options}
+    names |= {
+        "messages": [_as_templates_take_it(message) for message in messages],
+        "tools": [dict(tool) for tool in tools] or None,
+        "add_generation_prompt": True,
+    }
     try:
-        return environment.from_string(template.source).render(
-            messages=messages, add_generation_prompt=True, **names, **template.tokens, **options
-        )
-    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return environment.from_string(source).render(names)
+    except (
+        jinja2.TemplateError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ConfigError(f"the chat template refuses this conversation: {error}") from None
+
+
+def written_by(template: Template) -> str:
+    """Everything that the template itself may write: its own text, and the strings of its expressions."""
+    texts: list[str] = list(template.tokens.values())
+    for source in (template.source, template.with_tools or ""):
+        try:
+            parsed = _environment().parse(source)
+        except jinja2.TemplateError:
+            return source  # rendering tells what is wrong with it
+        texts += [data.data for data in parsed.find_all(nodes.TemplateData)]
+        texts += [str(constant.value) for constant in parsed.find_all(nodes.Const)]
+    return "\n".join(texts)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
+    )
+
+
+def _as_templates_take_it(message: Message) -> dict[str, Any]:
+    """The arguments of tool calls as objects; clients send them as JSON texts."""
+    calls: Any = message.get("tool_calls")
+    if not calls:
+        return dict(message)
+    return {**message, "tool_calls": [_with_arguments(call) for call in calls]}
+
+
+def _with_arguments(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function: Any = call.get("function")
+    if not isinstance(function, Mapping):
+        return call
+    told = cast("Mapping[str, Any]", function)
+    try:
+        arguments: Any = json.loads(told.get("arguments") or "{}")
+    except (ValueError, TypeError):
+        return call
+    return {**call, "function": {**told, "arguments": arguments}} if isinstance(arguments, dict) else call
 
 
 def _from_folder(folder: Path, setting: str) -> Template:
@@ -77,26 +154,36 @@ def _from_folder(folder: Path, setting: str) -> Template:
 def _from_tokenizer_config(text: str, path: Path, setting: str) -> Template:
     try:
         config = cast("dict[str, Any]", json.loads(text))
-        source = config["chat_template"]
+        source, with_tools = config["chat_template"], None
         if not isinstance(source, str):  # several named templates
-            source = next(t["template"] for t in source if t["name"] == "default")
-    except (ValueError, KeyError, TypeError, StopIteration):
+            named: dict[str, str] = {t["name"]: t["template"] for t in source}
+            source, with_tools = named["default"], named.get("tool_use")
+    except (ValueError, KeyError, TypeError):
         raise ConfigError(f"setting '{setting}': {path} holds no chat template") from None
-    return Template(source, _special_tokens(config))
+    return Template(source, _special_tokens(config), with_tools)
 
 
 def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in ("bos_token", "eos_token"):
+    for name in _TOKENS:
         token: Any = config.get(name)
         if isinstance(token, dict):
             token = cast("dict[str, Any]", token).get("content")
-        found[name] = str(token or "")
+        if token or name in {"bos_token", "eos_token"}:
+            found[name] = str(token or "")
     return found
 
 
-def _to_json(value: object, **_: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _refuse(message: str) -> NoReturn:
@@ -104,4 +191,4 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _strftime_now(pattern: str) -> str:
-    return datetime.datetime.now(datetime.UTC).strftime(pattern)
+    return datetime.datetime.now().astimezone().strftime(pattern)

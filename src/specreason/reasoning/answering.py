@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from specreason.engines.chat_format import OpenTurn
-from specreason.engines.protocol import Engine, Generation, Prompt
+from specreason.engines.protocol import Engine, Generation, Prompt, Sampling
 from specreason.reasoning.answers import boxes
 from specreason.reasoning.calls import call_ended
 from specreason.reasoning.chain import Chain, Role
 from specreason.reasoning.events import CallEnded
-from specreason.reasoning.prompts import ANSWER_CUE
+from specreason.reasoning.prompts import ANSWER_CUE, FORMED_ANSWER_CUE
 from specreason.reasoning.run import Run
 from specreason.reasoning.terms import AnswerCut
 
@@ -32,7 +33,8 @@ class Answer:
         """The rest of the answer's text, as it is written by a model.
 
         After a thinking block the model writes freely. Without one the chain is the reply, and this is asked
-        for only if the chain does not state the answer: the model completes a boxed answer.
+        for only if the chain does not state the answer: the model completes a boxed answer. An answer that
+        must keep to a constraint comes in one piece: broken off, it can only be begun anew.
         """
         room = self._run.settings.answer_tokens
         if self._run.terms.max_tokens is not None:
@@ -45,7 +47,21 @@ class Answer:
 
     async def _written(self, role: Role, chain: Chain, room: int) -> AsyncGenerator[str, None]:
         turn, engine, run = self._run.turns[role], self._run.writer(role), self._run
-        cue = "" if turn.thinking else ANSWER_CUE
+        if run.terms.constraint is not None:
+            cut = AnswerCut(run.terms.stop)
+            cue = "" if turn.thinking else FORMED_ANSWER_CUE
+            prompt = await _answer_prompt(engine, turn, role, chain, cue)
+            sampling = replace(run.sampling, constraint=run.terms.constraint)
+            text = ""
+            async with aclosing(self._called(role, prompt, sampling, room)) as pieces:
+                async for piece in pieces:
+                    text += cut.take(piece)
+                    if cut.reached:
+                        break
+            if text := text + cut.rest():
+                yield text
+            return
+        cue = "" if turn.thinking or run.direct else ANSWER_CUE
         # Of the cue there may be less told than written: its end is held back if it may begin a stop text.
         begun = max(self.text, cue, key=len)
         cut = AnswerCut(run.terms.stop)
@@ -55,18 +71,28 @@ class Answer:
             return
         prompt = await _answer_prompt(engine, turn, role, chain, begun)
         limit = min(room, _CUED_ANSWER_TOKENS) if cue else room
-        call = engine.generate(prompt, sampling=run.sampling, max_tokens=limit, session=run.session)
         text = begun
+        async with aclosing(self._called(role, prompt, run.sampling, limit)) as pieces:
+            async for piece in pieces:
+                text += piece
+                if told := cut.take(piece):
+                    yield told
+                if cut.reached or (cue and boxes(text)):
+                    break
+        if told := cut.rest():
+            yield told
+
+    async def _called(
+        self, role: Role, prompt: Prompt, sampling: Sampling, limit: int
+    ) -> AsyncGenerator[str, None]:
+        """The texts of one call, which is accounted for however it ends."""
+        call = self._run.writer(role).generate(
+            prompt, sampling=sampling, max_tokens=limit, session=self._run.session
+        )
         try:
             async with aclosing(_without_tags(call)) as pieces:
                 async for piece in pieces:
-                    text += piece
-                    if told := cut.take(piece):
-                        yield told
-                    if cut.reached or (cue and boxes(text)):
-                        break
-            if told := cut.rest():
-                yield told
+                    yield piece
         finally:
             await call.aclose()
             self._tokens += call.usage.generated_tokens
@@ -78,7 +104,8 @@ async def _answer_prompt(engine: Engine, turn: OpenTurn, role: Role, chain: Chai
     prompt = chain.prompts[role]
     broken_line = chain.last is None or chain.last.text.endswith("\n")
     if not turn.thinking:
-        return prompt.plus(await engine.tokenize(begun if broken_line else f"\n\n{begun}"))
+        opening = begun if broken_line else f"\n\n{begun}"
+        return prompt.plus(await engine.tokenize(opening)) if opening else prompt
     close = turn.close if broken_line else turn.close_after_text
     assert close is not None
     return prompt.plus(close, *([await engine.tokenize(begun)] if begun else []))

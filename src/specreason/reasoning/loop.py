@@ -238,7 +238,8 @@ class Loop:
         turn = self._run.turns[role]
         chain_text = "".join(thinking.texts)
         # Without a thinking block the chain is the reply; if it states the answer there is nothing to add.
-        if not turn.thinking and (answer := stated_answer(chain_text)) and thinking.texts:
+        formed = self._run.terms.constraint is not None
+        if not turn.thinking and not formed and (answer := stated_answer(chain_text)) and thinking.texts:
             cut = AnswerCut(self._run.terms.stop)
             yield AnswerDelta(self._clock(), cut.take(self._last_text()) + cut.rest())
             yield Finished(self._clock(), answer)

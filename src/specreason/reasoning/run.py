@@ -18,7 +18,8 @@ class Run:
     """What a run needs. `turns`: each model's prompt, its turn opened. `judge_tokens`: room kept.
 
     `writers`: who writes in a model's place, where that is another engine than the one that judges.
-    `lost`: why the small model is missing from the start, if it should have been there.
+    `lost`: why the small model is missing from the start, if it should have been there. `direct`: the answer
+    is written at once and as it comes, where a model has no thinking block or goes on with a turn.
     """
 
     turns: Mapping[Role, OpenTurn]
@@ -32,6 +33,7 @@ class Run:
     judge_tokens: int = 0
     terms: Terms = field(default_factory=Terms)
     lost: EngineError | None = None
+    direct: bool = False
     writers: Mapping[Role, Engine] = field(default_factory=dict[Role, Engine])
 
     def writer(self, role: Role) -> Engine:

@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from specreason.engines.protocol import Constraint
 from specreason.engines.waiting import waiting
 
 _FIRST_PAUSE_S = 0.1
@@ -16,12 +19,15 @@ class Terms:
 
     `stop`: texts that end the answer, themselves not told. `max_tokens`: thinking and answer together (None:
     no such limit); a quarter of it is kept for the answer. `resume_within`: seconds that the run waits for
-    the model that it depends on, if that one breaks off; 0 does not wait.
+    the model that it depends on, if that one breaks off; 0 does not wait. `constraint`: what the answer must
+    be; thinking is free. `tools`: definitions that go into the models' templates.
     """
 
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     resume_within: float = 0.0
+    constraint: Constraint | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
 
 
 class Patience:

@@ -27,6 +27,8 @@ from specreason.server.replies import (
     Usage,
 )
 
+LOST = "the small model's server failed"
+
 
 class Account:
     """Takes the events of one choice, one at a time; can be read at any time."""
@@ -34,6 +36,8 @@ class Account:
     def __init__(self, index: int, *, include_steps: bool) -> None:
         self.index = index
         self.steps: list[StepReport] = []
+        self.called = False  # the answer calls tools
+        self.faults: list[str] = []  # what the engines broke off with; for the log, not for clients
         self._include_steps = include_steps
         self._tally = Tally()
         self._prompt_tokens: dict[Role, int | None] = {}
@@ -41,6 +45,7 @@ class Account:
         self._cached: int | None = None
         self._drafted = 0
         self._answer_tokens = 0
+        self._answer_pieces = 0  # of the call that is open: about a token each
         self._answered = False
         self._cut = False
         self._closed_for_it = False
@@ -71,9 +76,12 @@ class Account:
                 self._closed_for_it = event.reason in {"budget", "context"}
             case AnswerDelta():
                 self._answered = True  # also where a stop text left nothing of it
+                self._answer_pieces += 1
             case DrafterLost():
+                self.faults.append(event.reason)
                 self._forget()
             case Interrupted():
+                self.faults.append(event.reason)
                 self._interruptions += 1
             case _:
                 pass
@@ -87,7 +95,9 @@ class Account:
     @property
     def finish_reason(self) -> FinishReason:
         """`length` if the answer was cut short, or there was no room for one."""
-        return "length" if self._cut or (self._closed_for_it and not self._answered) else "stop"
+        if self._cut or (self._closed_for_it and not self._answered):
+            return "length"
+        return "tool_calls" if self.called else "stop"
 
     @property
     def prompt_tokens(self) -> int:
@@ -110,8 +120,8 @@ class Account:
 
     @property
     def completion_tokens(self) -> int:
-        """Tokens of the kept steps and of the answer."""
-        return self.reasoning_tokens + self._answer_tokens
+        """Tokens of the kept steps and of the answer; while that is written, about so many."""
+        return self.reasoning_tokens + self._answer_tokens + self._answer_pieces
 
     def models(self) -> dict[Role, ModelTokens]:
         """All tokens, for each model."""
@@ -137,7 +147,8 @@ class Account:
             scheme=result.scheme,
             models=dict(result.models),
             ended=result.ended,
-            degraded=result.degraded,
+            # The engine's own words name addresses, which are not everyone's business.
+            degraded=None if result.degraded is None else LOST,
             interruptions=self._interruptions,
             answer=result.answer,
             drafts=result.drafts,
@@ -181,6 +192,7 @@ class Account:
         if event.phase == "answer":
             self._answered = True
             self._answer_tokens += event.delivered_tokens
+            self._answer_pieces = 0
             self._cut = event.finish == "length"
         self._measure_prompt(event)
         if self._cached is None and event.cached_tokens is not None and event.role in self._counted():

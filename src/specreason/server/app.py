@@ -24,6 +24,7 @@ from specreason.server.middleware import RequestMiddleware, error_response, our_
 from specreason.server.openapi import document
 from specreason.server.record import record_of
 from specreason.server.request import offers
+from specreason.server.responses import router as responses
 from specreason.server.routes import router as routes
 from specreason.server.shutdown import Shutdown
 from specreason.server.state import ServerState
@@ -60,6 +61,7 @@ def build(state: ServerState) -> ASGIApp:
     app.state.state = state
     app.openapi = lambda: document(app, list(state.offers))
     app.include_router(chat)
+    app.include_router(responses)
     app.include_router(routes)
     front = RequestMiddleware(app, state)
     if not settings.cors_origins:

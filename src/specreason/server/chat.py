@@ -1,11 +1,11 @@
 """POST /v1/chat/completions."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from specreason.config import ServerSettings
@@ -19,9 +19,11 @@ from specreason.server.request import SolveRequest, asked
 from specreason.server.state import state_of
 from specreason.server.streaming import EventStream, Pace, while_connected
 from specreason.server.tracing import RequestTrace
-from specreason.server.translate import Translation, failure_frames
+from specreason.server.translate import Translation
 from specreason.server.validation import refusal
 from specreason.server.wire import ChatRequest
+
+Body = TypeVar("Body", bound=BaseModel)
 
 _LONGEST_USER = 200
 _log = structlog.get_logger("specreason.server")
@@ -31,9 +33,30 @@ router = APIRouter()
 @router.post("/v1/chat/completions", **CHAT)
 async def chat(request: Request) -> Response:
     """Solve the conversation's last turn; the thinking comes in `reasoning`, the answer in `content`."""
+    body = await body_of(request, ChatRequest)
+    settings = state_of(request).settings
+    return await solved(request, body, lambda solving: Translation(solving, settings))
+
+
+class Wording(Protocol):
+    """Tells of a request in the words of one API."""
+
+    def frames(self) -> AsyncGenerator[bytes, None]:
+        """The whole stream as server-sent events."""
+        ...
+
+    async def whole(self) -> bytes:
+        """The response in one piece, as JSON."""
+        ...
+
+    def failure(self, error: Exception) -> bytes:
+        """What ends a stream that broke."""
+        ...
+
+
+async def solved(request: Request, body: ChatRequest, wording: Callable[[Solving], Wording]) -> Response:
+    """The response to `body`, streamed or not."""
     state, record = state_of(request), record_of(request)
-    state.shutdown.check()
-    body = await _body(request, state.settings.max_request_bytes)
     wanted = asked(body, state.session.settings, state.offers)
     spans = RequestTrace(state.tracer, wanted, request.headers)
     call_headers.set(spans.onward)
@@ -43,16 +66,16 @@ async def chat(request: Request) -> Response:
     )
     record.said = _said(wanted, state.settings)
     record.on_end = lambda: spans.end(solving.accounts, record.outcome)
-    translation = Translation(solving)
+    translation = wording(solving)
     if not wanted.stream:
-        reply = await while_connected(translation.reply(), request.receive, state.shutdown)
-        return Response(reply.model_dump_json(), media_type="application/json", headers=_times(solving))
+        reply = await while_connected(translation.whole(), request.receive, state.shutdown)
+        return Response(reply, media_type="application/json", headers=_times(solving))
 
     def failure(error: Exception) -> bytes:
-        record.outcome = answered(error).body.error.code
+        record.failed(error, answered(error).body.error.code)
         if record.outcome == "internal_error":
             _log.error("internal error", exc_info=error)
-        return failure_frames(error)
+        return translation.failure(error)
 
     return EventStream(
         translation.frames(),
@@ -63,17 +86,20 @@ async def chat(request: Request) -> Response:
     )
 
 
-async def _body(request: Request, limit: int) -> ChatRequest:
+async def body_of(request: Request, kind: type[Body]) -> Body:
+    """The body of a request, read as `kind`. Raises Refused, which names the field."""
+    state = state_of(request)
+    state.shutdown.check()
     # Pages of other origins can send anything but this type without asking first.
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json":
         raise Refused(
             "send the body as Content-Type: application/json", status=415, code="unsupported_media_type"
         )
     try:
-        return ChatRequest.model_validate_json(await _read(request, limit))
+        return kind.model_validate_json(await _read(request, state.settings.max_request_bytes))
     except ValidationError as error:
-        raise refusal(error.errors(include_url=False)) from None
+        raise refusal(error.errors(include_url=False), kind) from None
 
 
 async def _read(request: Request, limit: int) -> bytes:

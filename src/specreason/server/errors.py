@@ -31,6 +31,14 @@ _TOLD: Mapping[type[Exception], tuple[int, str | None, str]] = {
     TimeoutError: (504, None, "request_timeout"),
 }
 
+_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/models")
+_ENGINES_FAULT = {
+    "context_length_exceeded": "the conversation does not fit into the context of {engine}; shorten it",
+    "engine_timeout": "{engine}'s server did not answer in time; try again later",
+    "engine_unavailable": "{engine}'s server is unavailable; try again later",
+    "engine_rejected": "{engine}'s server refused what was asked of it; the log of this server says more",
+}
+
 
 class Refused(SpecReasonError):
     """A request that is not served. `status`, `code` and `param` go to the client with the message."""
@@ -72,9 +80,16 @@ def answered(error: Exception) -> Answered:
     for kind, (status, param, code) in _TOLD.items():
         if isinstance(error, kind):
             later = {"Retry-After": str(TRY_AGAIN_S)} if status in {503, 504} else {}
-            message = str(error) or "the request took longer than 'server.request_timeout'"
-            return _answer(status, message, param, code, later)
+            return _answer(status, _message(error, code), param, code, later)
     return _answer(500, "internal error; the server's log says more", None, "internal_error")
+
+
+def _message(error: Exception, code: str) -> str:
+    """What a client is told: of engines only which and how they failed; their words name addresses."""
+    if code in _ENGINES_FAULT:
+        engine = getattr(error, "engine", "")
+        return _ENGINES_FAULT[code].format(engine=f"the {engine} model" if engine else "a model")
+    return str(error) or "the request took longer than 'server.request_timeout'"
 
 
 def from_http(method: str, path: str, error: HTTPException) -> Answered:
@@ -83,12 +98,21 @@ def from_http(method: str, path: str, error: HTTPException) -> Answered:
     asked = f"{method} {path}"[:_LONGEST_PATH]
     message = error.detail
     if status == HTTPStatus.NOT_FOUND:
-        bare = path.rstrip("/")
-        hint = f"did you mean {bare}?" if bare not in {"", path} else "GET /docs lists what there is"
+        hint = _hint(path)
         message = f"there is no {asked} here; {hint}"[: 2 * _LONGEST_PATH]
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         message = f"there is no {asked} here; the path takes {headers.get('Allow', 'other methods')}"
     return _answer(status, message, None, HTTPStatus(status).name.lower(), headers)
+
+
+def _hint(path: str) -> str:
+    bare = path.rstrip("/")
+    if bare.endswith("/completions") and not bare.endswith("/chat/completions"):
+        return "the models need a conversation: use /v1/chat/completions (or /v1/responses)"
+    if bare.endswith("/messages"):
+        return "this is no API of Anthropic's: use /v1/chat/completions (or /v1/responses)"
+    near = next((known for known in _PATHS if bare.endswith(known.removeprefix("/v1"))), bare)
+    return f"did you mean {near}?" if near not in {"", path} else "GET /docs lists what there is"
 
 
 def _answer(

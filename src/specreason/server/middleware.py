@@ -102,6 +102,7 @@ def _account(record: RequestRecord) -> Mapping[str, Any]:
         return {}
     accounts = record.solving.accounts
     results = [account.result for account in accounts]
+    faults = [fault for account in accounts for fault in account.faults]
     return {
         "queue_s": round(record.solving.queue_s, 4),
         "overhead_s": round(record.solving.overhead_s, 4),
@@ -111,6 +112,7 @@ def _account(record: RequestRecord) -> Mapping[str, Any]:
         "prompt_tokens": max(account.prompt_tokens for account in accounts),
         "completion_tokens": sum(account.completion_tokens for account in accounts),
         "degraded": any(result.degraded is not None for result in results),
+        **({"faults": faults} if faults else {}),
     }
 
 
@@ -128,5 +130,5 @@ def error_response(told: Answered) -> JSONResponse:
 async def our_error(request: Request, error: Exception) -> JSONResponse:
     """The exception handler of errors on purpose, and of bugs."""
     told = answered(error)
-    record_of(request).outcome = told.body.error.code
+    record_of(request).failed(error, told.body.error.code)
     return error_response(told)

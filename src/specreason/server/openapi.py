@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from specreason.server.replies import ChatReply, Chunk, ErrorReply
+from specreason.server.responses_wire import ResponsesRequest
 from specreason.server.wire import ChatRequest
 
 _REF = "#/components/schemas/{model}"
@@ -55,6 +56,26 @@ CHAT: dict[str, Any] = {
     },
 }
 
+RESPONSES: dict[str, Any] = {
+    "response_model": None,
+    "responses": {
+        200: {
+            "description": "The response; with `stream: true` server-sent events as OpenAI documents them.",
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+        },
+        **refusals(400, 401, 404, 413, 415, 429, 502, 503, 504),
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref("ResponsesRequest")}},
+        }
+    },
+}
+
 
 def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
     """The OpenAPI document, made once; `models` are those that requests can name."""
@@ -62,7 +83,9 @@ def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
         schema = get_openapi(
             title=app.title, version=app.version, routes=app.routes, description=app.description
         )
-        _, ours = models_json_schema([(ChatRequest, "validation")], ref_template=_REF)
+        _, ours = models_json_schema(
+            [(ChatRequest, "validation"), (ResponsesRequest, "validation")], ref_template=_REF
+        )
         _, theirs = models_json_schema(
             [(ChatReply, "serialization"), (Chunk, "serialization")], ref_template=_REF
         )
@@ -70,6 +93,7 @@ def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
         known: dict[str, Any] = components.setdefault("schemas", {})
         for definitions in (ours, theirs):
             known.update(definitions["$defs"])
-        known["ChatRequest"]["properties"]["model"]["enum"] = list(models)
+        for name in ("ChatRequest", "ResponsesRequest"):
+            known[name]["properties"]["model"] |= {"enum": [*models, None]}
         app.openapi_schema = schema
     return app.openapi_schema

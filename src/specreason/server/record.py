@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Scope
 
+from specreason.errors import SpecReasonError
 from specreason.server.auth import ANYONE
 from specreason.server.choices import Solving
 
@@ -37,6 +38,12 @@ class RequestRecord:
     def seconds(self) -> float:
         """Seconds since the request came in."""
         return time.perf_counter() - self.began
+
+    def failed(self, error: Exception, outcome: str) -> None:
+        """Note what went wrong: for the log in our own words, which the client may not get."""
+        self.outcome = outcome
+        if isinstance(error, SpecReasonError):
+            self.said["error"] = str(error)
 
     @property
     def guarded(self) -> bool:

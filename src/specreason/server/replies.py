@@ -17,7 +17,7 @@ def _is_none(value: object) -> bool:
 
 # Left out of the reply where there is nothing to tell; clients that parse strictly meet no stray nulls.
 Maybe = Annotated[T | None, Field(exclude_if=_is_none)]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class Reply(BaseModel):
@@ -122,14 +122,31 @@ class Report(Reply):
 # ---------------------------------------------------------------- whole responses
 
 
+class OutputFunction(Reply):
+    """A function and its arguments as JSON text."""
+
+    name: str
+    arguments: str
+
+
+class OutputToolCall(Reply):
+    """A call of a tool. `index`: in streams, its number in the message."""
+
+    index: Maybe[int] = None
+    id: str
+    type: Literal["function"] = "function"
+    function: OutputFunction
+
+
 class OutputMessage(Reply):
-    """The assistant's turn; the thinking stands under both of its usual names."""
+    """The assistant's turn; the thinking stands under the names that `server.reasoning_field` says."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: None = None
-    reasoning: str
-    reasoning_content: str
+    reasoning: Maybe[str] = None
+    reasoning_content: Maybe[str] = None
+    tool_calls: Maybe[list[OutputToolCall]] = None
 
 
 class OutputChoice(Reply):
@@ -163,6 +180,7 @@ class Delta(Reply):
     content: Maybe[str] = None
     reasoning: Maybe[str] = None
     reasoning_content: Maybe[str] = None
+    tool_calls: Maybe[list[OutputToolCall]] = None
 
 
 class ChunkChoice(Reply):
@@ -216,12 +234,19 @@ class ErrorReply(Reply):
 
 
 class ModelCard(Reply):
-    """A model that requests can name. `specreason` tells what stands behind it."""
+    """A model that requests can name. `specreason` tells what stands behind it.
+
+    `root`: the model that answers. `max_model_len`: tokens that conversation, thinking and answer share.
+    """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: Literal["specreason"] = "specreason"
+    root: str
+    parent: None = None
+    max_model_len: int
+    permission: list[Any] = []
     specreason: dict[str, Any]
 
 

@@ -11,42 +11,58 @@ from specreason.config import (
     ServerSettings,
     Settings,
     decodes,
+    method_of,
 )
 from specreason.engines.protocol import Engine, Message
 from specreason.reasoning.chain import Role
 from specreason.reasoning.terms import Terms
+from specreason.server.answer_form import AnswerForm, answer_form
+from specreason.server.effort import thinking_budget
 from specreason.server.errors import Refused
-from specreason.server.wire import ChatRequest, Effort, InputMessage, Knobs
+from specreason.server.knobs import Knobs
+from specreason.server.messages import conversation
+from specreason.server.wire import ChatRequest
 
 PAIR = "specreason"
 # Knobs whose name in the settings differs, and those that are not settings of the method.
 _RENAMED = {"judge": "judge_method"}
-_NOT_SETTINGS = {"include_steps", "verifier"}
+_NOT_SETTINGS = {"include_steps", "verifier", "token_budget"}
+_SEEDS = 2**32  # what every engine takes
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model that requests can name, the scheme that it stands for, and all those that it takes."""
+    """A model that requests can name, the scheme that it stands for, and all those that it takes.
+
+    `context`: tokens that conversation, thinking and answer share. `constraints`: the kinds that each of the
+    models can keep an answer to.
+    """
 
     name: str
     scheme: Scheme
     schemes: Sequence[Scheme]
     models: Mapping[Role, str]
+    context: int
+    constraints: Mapping[Role, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class SolveRequest:
-    """One request, understood."""
+    """One request, understood. `running_usage`: told with every chunk of a stream, not only at its end."""
 
     offer: Offer
     messages: Sequence[Message]
     reasoning: ReasoningSettings
     sampling: SamplingSettings
     terms: Terms
+    form: AnswerForm
     choices: int
     stream: bool
     include_usage: bool
+    running_usage: bool
     include_steps: bool
+    include_thinking: bool
+    one_call: bool
     user: str | None
 
     def sampling_of(self, choice: int) -> SamplingSettings:
@@ -54,7 +70,7 @@ class SolveRequest:
         if self.sampling.seed is None or choice == 0:
             return self.sampling
         # Streams of one choice count the seed up from here; far apart, no two choices share any.
-        seed = (self.sampling.seed + choice * 2**20) % 2**32
+        seed = (self.sampling.seed + choice * 2**20) % _SEEDS
         return self.sampling.model_copy(update={"seed": seed})
 
 
@@ -65,51 +81,95 @@ def offers(
     known: tuple[Scheme, ...] = get_args(Scheme)
     schemes: list[Scheme] = [one for one in known if decoder is not None or not decodes(one)]
     models: dict[Role, str] = {role: engine.model for role, engine in engines.items()}
+    forms: Mapping[Role, frozenset[str]] = {
+        role: frozenset(engine.capabilities.constraints) for role, engine in engines.items()
+    }
+    contexts = {role: engine.context_length for role, engine in engines.items()}
     alone: dict[str, Offer] = {}
     roles: tuple[Role, ...] = ("small", "base")  # two models of one name: the base model has it
     for role in roles:
         if role in models:
-            alone[models[role]] = Offer(models[role], role, (role,), {role: models[role]})
-    return {PAIR: Offer(PAIR, scheme, schemes, models), **alone}
+            one: Mapping[Role, str] = {role: models[role]}
+            alone[models[role]] = Offer(models[role], role, (role,), one, contexts[role], forms)
+    return {PAIR: Offer(PAIR, scheme, schemes, models, min(contexts.values()), forms), **alone}
 
 
 def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) -> SolveRequest:
     """What `body` asks for. Raises Refused, which names the field."""
-    offer = on_offer.get(body.model)
+    name = PAIR if body.model is None else body.model
+    offer = on_offer.get(name)
     if offer is None:
         raise Refused(
-            f"no model '{body.model[:100]}' here; there are: {', '.join(on_offer)}",
+            f"no model '{name[:100]}' here; there are: {', '.join(on_offer)}",
             status=404,
             param="model",
             code="model_not_found",
         )
+    _check_end(body)
     knobs = body.specreason or Knobs()
-    total = _total_tokens(body, settings.server)
+    form = answer_form(body)
+    reasoning = _reasoning(body, knobs, offer, settings, form)
+    _check_form(form, offer, reasoning)
+    options = body.stream_options
     return SolveRequest(
         offer=offer,
-        messages=[_message(n, message) for n, message in enumerate(body.messages)],
-        reasoning=_reasoning(body, knobs, offer, settings),
+        messages=conversation(body.messages),
+        reasoning=reasoning,
         sampling=_sampling(body, settings.sampling),
-        terms=Terms(_stops(body), total, settings.server.resume_within),
+        terms=Terms(
+            _stops(body),
+            _total_tokens(body, settings.server),
+            settings.server.resume_within,
+            form.constraint,
+            form.tools,
+        ),
+        form=form,
         choices=_choices(body, settings.server),
         stream=bool(body.stream),
         include_usage=_include_usage(body),
+        running_usage=options is not None and bool(options.continuous_usage_stats),
         include_steps=knobs.include_steps,
+        include_thinking=_include_thinking(body),
+        one_call=body.parallel_tool_calls is False,
         user=body.user or body.safety_identifier,
     )
 
 
-def _message(index: int, message: InputMessage) -> Message:
-    content = message.content
-    if content is None and message.role != "assistant":
+def _check_end(body: ChatRequest) -> None:
+    """Where the models go on: in a turn of their own, or in the one that the conversation ends with."""
+    prefilled = body.messages[-1].role == "assistant"
+    if body.continue_final_message and not prefilled:
         raise Refused(
-            f"a {message.role} message needs content", param=f"messages.{index}.content", code="missing_field"
+            "'continue_final_message' goes on with an assistant's turn; 'messages' ends with another one",
+            param="continue_final_message",
+            code="conflicting_fields",
         )
-    text = content if isinstance(content, str) else "".join(part.text for part in content or ())
-    return {"role": "system" if message.role == "developer" else message.role, "content": text}
+    if body.add_generation_prompt is False and not prefilled:
+        raise Refused(
+            "'add_generation_prompt' is false; the assistant's turn is always opened where 'messages' does "
+            "not end with one",
+            param="add_generation_prompt",
+            code="unsupported_field",
+        )
 
 
-def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings) -> ReasoningSettings:
+def _check_form(form: AnswerForm, offer: Offer, reasoning: ReasoningSettings) -> None:
+    if form.constraint is None:
+        return
+    wanted: Role = "small" if method_of(reasoning.scheme) == "small" else reasoning.answer_by
+    role: Role = wanted if wanted in offer.models else next(iter(offer.models))
+    if form.constraint.kind not in offer.constraints[role]:
+        raise Refused(
+            f"'{form.field}' asks for an answer of a given form ({form.constraint.kind}), and the server of "
+            f"the {role} model cannot keep to one; leave it out and ask for the form in the prompt",
+            param=form.field,
+            code="unsupported_field",
+        )
+
+
+def _reasoning(
+    body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings, form: AnswerForm
+) -> ReasoningSettings:
     if knobs.scheme is not None and knobs.scheme not in offer.schemes:
         if offer.name == PAIR:
             raise Refused(
@@ -127,42 +187,33 @@ def _reasoning(body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings
     given = knobs.model_dump(exclude_none=True, exclude=_NOT_SETTINGS)
     changes: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in given.items()}
     changes.setdefault("scheme", offer.scheme)
-    limits = settings.server
-    if knobs.token_budget is not None:
-        if body.reasoning_effort is not None:
-            raise Refused(
-                "give reasoning_effort or specreason.token_budget, not both",
-                param="specreason.token_budget",
-                code="conflicting_fields",
-            )
-        if knobs.token_budget > limits.max_tokens:
-            raise _too_many("specreason.token_budget", knobs.token_budget, limits)
-    elif body.reasoning_effort is not None:
-        changes["token_budget"] = min(_effort(body.reasoning_effort, limits), limits.max_tokens)
-    # Who sets a total means it: the usual length of an answer does not come before it.
-    if total := body.max_completion_tokens or body.max_tokens:
-        changes.setdefault("answer_tokens", total)
+    budget = thinking_budget(body, settings.server)
+    if budget is not None:
+        changes["token_budget"] = budget
+    # Who sets a total means it: the usual length of an answer is not before it, nor is it that of JSON.
+    total = body.max_completion_tokens or body.max_tokens
+    if total or form.constraint or form.tools:
+        changes.setdefault("answer_tokens", total or settings.server.max_tokens)
     return settings.reasoning.model_copy(update=changes)
 
 
-def _effort(level: Effort, limits: ServerSettings) -> int:
-    budgets: Mapping[Effort, int] = {
-        "none": 0,
-        "minimal": limits.effort_minimal,
-        "low": limits.effort_low,
-        "medium": limits.effort_medium,
-        "high": limits.effort_high,
-        "xhigh": limits.effort_xhigh,
-    }
-    return budgets[level]
-
-
 def _sampling(body: ChatRequest, default: SamplingSettings) -> SamplingSettings:
-    given = {"temperature": body.temperature, "top_p": body.top_p, "seed": body.seed}
-    return default.model_copy(update={name: value for name, value in given.items() if value is not None})
+    given: dict[str, Any] = {
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "top_k": -1 if body.top_k == 0 else body.top_k,
+        "min_p": body.min_p,
+    }
+    if body.seed == -1:
+        given["seed"] = None
+    elif body.seed is not None:
+        given["seed"] = body.seed % _SEEDS
+    kept = {name: value for name, value in given.items() if value is not None or name == "seed"}
+    return default.model_copy(update=kept)
 
 
 def _total_tokens(body: ChatRequest, limits: ServerSettings) -> int:
+    """The bound of thinking and answer: clients ask for more than anybody needs, to be on the safe side."""
     new, old = body.max_completion_tokens, body.max_tokens
     if new is not None and old is not None and new != old:
         raise Refused(
@@ -171,17 +222,7 @@ def _total_tokens(body: ChatRequest, limits: ServerSettings) -> int:
             code="conflicting_fields",
         )
     total = new if new is not None else old
-    if total is not None and total > limits.max_tokens:
-        raise _too_many("max_completion_tokens" if new is not None else "max_tokens", total, limits)
-    return limits.max_tokens if total is None else total
-
-
-def _too_many(param: str, value: int, limits: ServerSettings) -> Refused:
-    return Refused(
-        f"'{param}' is {value}; this server allows at most {limits.max_tokens} (setting 'server.max_tokens')",
-        param=param,
-        code="too_many_tokens",
-    )
+    return limits.max_tokens if total is None else min(total, limits.max_tokens)
 
 
 def _choices(body: ChatRequest, limits: ServerSettings) -> int:
@@ -202,7 +243,11 @@ def _include_usage(body: ChatRequest) -> bool:
         raise Refused(
             "'stream_options' goes with stream: true", param="stream_options", code="conflicting_fields"
         )
-    return body.stream_options.include_usage
+    return bool(body.stream_options.include_usage)
+
+
+def _include_thinking(body: ChatRequest) -> bool:
+    return body.include_reasoning is not False and not (body.reasoning and body.reasoning.exclude)
 
 
 def _stops(body: ChatRequest) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from specreason.engines.opening import Seat
@@ -33,6 +34,8 @@ async def models(request: Request) -> ModelList:
 async def model(request: Request, name: str) -> ModelCard:
     """One model."""
     state = state_of(request)
+    if not name:
+        raise HTTPException(404)  # a stray slash, not a model
     if name not in state.offers:
         raise Refused(
             f"no such model here; there are: {', '.join(state.offers)}",
@@ -80,13 +83,21 @@ async def installed_version() -> Version:
 
 
 # Load balancers like to ask without wanting to read. Not in the document: it is what HTTP says of any GET.
-for _path, _told in (("/health", health), ("/ready", ready), ("/version", installed_version)):
+for _path, _told in (
+    ("/health", health),
+    ("/ready", ready),
+    ("/version", installed_version),
+    ("/v1/models", models),
+):
     router.add_api_route(_path, _told, methods=["HEAD"], include_in_schema=False)
 
 
 def _card(state: ServerState, offer: Offer) -> ModelCard:
     about = {"scheme": offer.scheme, "models": dict(offer.models)}
-    return ModelCard(id=offer.name, created=state.created, specreason=about)
+    root = offer.models.get("base") or next(iter(offer.models.values()))
+    return ModelCard(
+        id=offer.name, created=state.created, root=root, max_model_len=offer.context, specreason=about
+    )
 
 
 async def _state(state: ServerState, seat: Seat) -> str:

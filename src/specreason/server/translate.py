@@ -1,14 +1,15 @@
-"""From events to OpenAI's shapes: the chunks of a stream, or one reply."""
+"""From what is said to OpenAI's shapes of chat completions: the chunks of a stream, or one reply."""
 
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Any
 
-from specreason.reasoning.events import AnswerDelta, Finished, Interrupted, StepAccepted
+from specreason.config import ServerSettings
 from specreason.server.account import Account, usage
-from specreason.server.choices import Solving, Told
+from specreason.server.choices import Solving
 from specreason.server.errors import answered
 from specreason.server.replies import (
     ChatReply,
@@ -17,98 +18,112 @@ from specreason.server.replies import (
     ChunkReport,
     Delta,
     OutputChoice,
+    OutputFunction,
     OutputMessage,
+    OutputToolCall,
     Report,
 )
+from specreason.server.said import Called, Ended, Paused, Said, Text, Thought, said
+from specreason.server.tool_calls import Call
 
 DONE = b"data: [DONE]\n\n"
+WAITING = "the base model's server broke off; waiting for it"
 
 
 class Translation:
     """One response in the making; `solving` is where its events come from."""
 
-    def __init__(self, solving: Solving) -> None:
+    def __init__(self, solving: Solving, settings: ServerSettings) -> None:
         self._solving = solving
+        self._names = ("reasoning", "reasoning_content")
+        if settings.reasoning_field != "both":
+            self._names = (settings.reasoning_field,)
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._opened: set[int] = set()
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """The whole stream as server-sent events, `[DONE]` included."""
-        async with aclosing(self._solving.events()) as all_told:
-            async for told in all_told:
-                chunk = self._chunk(told)
+        async with aclosing(said(self._solving)) as all_said:
+            async for one in all_said:
+                chunk = self._chunk(one)
                 if chunk is not None:
                     yield frame(chunk)
         if self._solving.asked.include_usage:
             yield frame(self._whole([], usage=usage(self._solving.accounts)))
         yield DONE
 
-    async def reply(self) -> ChatReply:
+    async def whole(self) -> bytes:
         """The response in one piece, once everything is told."""
-        thinking: dict[int, list[str]] = {}
-        answers: dict[int, list[str]] = {}
-        async with aclosing(self._solving.events()) as all_told:
-            async for told in all_told:
-                match told.event:
-                    case StepAccepted():
-                        thinking.setdefault(told.account.index, []).append(told.event.text)
-                    case AnswerDelta():
-                        answers.setdefault(told.account.index, []).append(told.event.text)
-                    case _:
-                        pass
         solving = self._solving
-        return ChatReply(
+        messages = [_Message() for _ in solving.accounts]
+        async with aclosing(said(solving)) as all_said:
+            async for one in all_said:
+                messages[one.account.index].take(one)
+        reply = ChatReply(
             id=self._id,
             created=self._created,
             model=solving.asked.offer.name,
             choices=[
-                _choice(account, "".join(thinking.get(n, ())), "".join(answers.get(n, ())))
-                for n, account in enumerate(solving.accounts)
+                self._choice(account, message)
+                for account, message in zip(solving.accounts, messages, strict=True)
             ],
             usage=usage(solving.accounts),
-            specreason=Report(
-                choices=[account.report(steps=True) for account in solving.accounts],
-                queue_s=solving.queue_s,
-                overhead_s=solving.overhead_s,
-                total_s=solving.total_s,
-            ),
+            specreason=report(solving),
         )
+        return reply.model_dump_json().encode()
 
-    def _chunk(self, told: Told) -> Chunk | None:
-        event, index = told.event, told.account.index
-        match event:
-            case StepAccepted() if event.text:
-                report = ChunkReport(step=told.step) if self._solving.asked.include_steps else None
-                role = None if index in self._opened else "assistant"
-                delta = Delta(role=role, reasoning=event.text, reasoning_content=event.text)
-                return self._of(index, delta, report)
-            case AnswerDelta() if event.text:
-                role = None if index in self._opened else "assistant"
-                return self._of(index, Delta(role=role, content=event.text))
-            case Interrupted():
+    def failure(self, error: Exception) -> bytes:
+        """What ends a stream that broke: the error in OpenAI's shape, then `[DONE]`."""
+        return b"data: " + json.dumps(answered(error).json).encode() + b"\n\n" + DONE
+
+    def _choice(self, account: Account, message: "_Message") -> OutputChoice:
+        thinking = self._thinking(message.thinking) if self._solving.asked.include_thinking else {}
+        calls = _calls(message.calls) if message.calls else None
+        output = OutputMessage(content=message.answer or None, tool_calls=calls, **thinking)
+        return OutputChoice(index=account.index, message=output, finish_reason=account.finish_reason)
+
+    def _thinking(self, text: str) -> dict[str, Any]:
+        return dict.fromkeys(self._names, text)
+
+    def _chunk(self, one: Said) -> Chunk | None:
+        account = one.account
+        match one:
+            case Thought():
+                told = ChunkReport(step=one.step) if self._solving.asked.include_steps else None
+                if not one.text and told is None:
+                    return None
+                return self._of(account, told, **(self._thinking(one.text) if one.text else {}))
+            case Text():
+                return self._of(account, content=one.text)
+            case Called():
+                return self._of(account, tool_calls=_calls(one.calls, numbered=True))
+            case Paused():
                 # With an empty delta, not without choices: many clients look at the first one unasked.
-                quiet = [ChunkChoice(index=index, delta=Delta())]
-                return self._whole(quiet, report=ChunkReport(interrupted=event.reason))
-            case Finished():
-                return self._last(told.account)
-            case _:
-                return None
+                quiet = [ChunkChoice(index=account.index, delta=Delta())]
+                return self._whole(quiet, report=ChunkReport(interrupted=WAITING))
+            case Ended():
+                return self._last(account)
 
     def _last(self, account: Account) -> Chunk:
         solving = self._solving
-        report = ChunkReport(
+        told = ChunkReport(
             choice=account.report(steps=False),  # they went with their deltas
             queue_s=solving.queue_s,
             overhead_s=solving.overhead_s,
             total_s=solving.total_s,
         )
         choice = ChunkChoice(index=account.index, delta=Delta(), finish_reason=account.finish_reason)
-        return self._whole([choice], report=report)
+        return self._whole([choice], usage=self._running_usage(), report=told)
 
-    def _of(self, index: int, delta: Delta, report: ChunkReport | None = None) -> Chunk:
-        self._opened.add(index)
-        return self._whole([ChunkChoice(index=index, delta=delta)], report=report)
+    def _of(self, account: Account, told: ChunkReport | None = None, **news: Any) -> Chunk:
+        role = None if account.index in self._opened else "assistant"
+        self._opened.add(account.index)
+        choice = ChunkChoice(index=account.index, delta=Delta(role=role, **news))
+        return self._whole([choice], usage=self._running_usage(), report=told)
+
+    def _running_usage(self) -> object:
+        return usage(self._solving.accounts) if self._solving.asked.running_usage else None
 
     def _whole(self, choices: list[ChunkChoice], *, usage: object = None, report: object = None) -> Chunk:
         return Chunk.model_construct(
@@ -122,17 +137,47 @@ class Translation:
         )
 
 
+class _Message:
+    """A choice's message, put together from what is said of it."""
+
+    def __init__(self) -> None:
+        self.thinking = ""
+        self.answer = ""
+        self.calls: Sequence[Call] = ()
+
+    def take(self, one: Said) -> None:
+        match one:
+            case Thought():
+                self.thinking += one.text
+            case Text():
+                self.answer += one.text
+            case Called():
+                self.calls = one.calls
+            case _:
+                pass
+
+
+def report(solving: Solving) -> Report:
+    """How a response came about."""
+    return Report(
+        choices=[account.report(steps=True) for account in solving.accounts],
+        queue_s=solving.queue_s,
+        overhead_s=solving.overhead_s,
+        total_s=solving.total_s,
+    )
+
+
 def frame(chunk: Chunk) -> bytes:
     """A chunk as a server-sent event."""
     return b"data: " + chunk.model_dump_json().encode() + b"\n\n"
 
 
-def failure_frames(error: Exception) -> bytes:
-    """What ends a stream that broke: the error in OpenAI's shape, then `[DONE]`."""
-    body = json.dumps(answered(error).json)
-    return b"data: " + body.encode() + b"\n\n" + DONE
-
-
-def _choice(account: Account, thinking: str, answer: str) -> OutputChoice:
-    message = OutputMessage(content=answer or None, reasoning=thinking, reasoning_content=thinking)
-    return OutputChoice(index=account.index, message=message, finish_reason=account.finish_reason)
+def _calls(calls: Sequence[Call], *, numbered: bool = False) -> list[OutputToolCall]:
+    return [
+        OutputToolCall(
+            index=n if numbered else None,
+            id=call.id,
+            function=OutputFunction(name=call.name, arguments=call.arguments),
+        )
+        for n, call in enumerate(calls)
+    ]

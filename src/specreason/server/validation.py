@@ -2,30 +2,27 @@
 
 import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
 from specreason.server.errors import Refused
-from specreason.server.wire import ChatRequest, InputMessage, Knobs, StreamOptions, neutral_fields
+from specreason.server.fields import NEUTRAL
+from specreason.server.knobs import Knobs
+from specreason.server.messages import ROLES
 
 Problem = Mapping[str, Any]
 
 _LONGEST_QUOTE = 100  # characters of a client's own that are repeated to it
 _CLOSE = 0.7  # how alike a misspelt name and the right one are
-_OBJECTS: Mapping[str, type[BaseModel]] = {
-    "messages": InputMessage,
-    "stream_options": StreamOptions,
-    "specreason": Knobs,
-}
-_FIELDS = frozenset(name for model in (ChatRequest, *_OBJECTS.values()) for name in model.model_fields) | {
-    "text",
-    "type",
-}
 # Where a value may be of several kinds, the parser tells only of one of them.
 _KINDS = {
-    "stop": "must be a text or a list of at most 4 texts",
+    "stop": "must be a text or a list of texts",
+    "input": "must be a text or a list of items",
     "content": "must be a text or a list of text parts",
 }
 _MUST: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -49,32 +46,58 @@ _MUST: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-def refusal(problems: Sequence[Problem]) -> Refused:
-    """A body that is not what the schema says: its first problem."""
-    worst = max(problems, key=_weight)
+def refusal(problems: Sequence[Problem], body: type[BaseModel]) -> Refused:
+    """A body that is not what the schema of `body` says: its first problem."""
+    fields = _fields_of(body)
+    worst = max(problems, key=lambda problem: _weight(problem, fields))
     if worst["type"] == "json_invalid":
         return Refused(f"the body is not valid JSON: {worst['ctx']['error']}", code="invalid_json")
-    path = [str(part) for part in worst["loc"]]
-    names = [part for part in path if part in _FIELDS or part.isdecimal()]
+    path = _path(worst)
+    names = [part for part in path if part in fields or part.isdecimal()]
     if worst["type"] == "extra_forbidden":
         name = ".".join([*(part for part in names if part != path[-1]), path[-1]])[:_LONGEST_QUOTE]
-        return Refused(f"unknown field '{name}'; {_nearest(path)}", param=name, code="unknown_field")
+        return Refused(f"unknown field '{name}'; {_nearest(path, body)}", param=name, code="unknown_field")
     if not names:
         return Refused("the body must be a JSON object", code="invalid_body")
     param = ".".join(names)
+    if worst["type"].startswith("union_tag"):
+        return _wrong_role(worst, f"{param}.role")
+    return _wrong_value(worst, param, unsupported=names[-1] in neutral_fields(body))
+
+
+def _wrong_value(worst: Problem, param: str, *, unsupported: bool) -> Refused:
+    field = param.rpartition(".")[2]
     if worst["type"] == "missing":
         return Refused(f"'{param}' is missing", param=param, code="missing_field")
-    if names[-1] in neutral_fields():
-        message = f"'{param}' is not supported by this server; leave it out"
+    if unsupported:
+        message = f"'{param}' is not supported by this server with this value; leave it out"
         return Refused(message, param=param, code="unsupported_field")
     return Refused(
-        f"'{param}' {_shown(worst['input'])}; it {_must(worst, names[-1])}", param=param, code="invalid_value"
+        f"'{param}' {_shown(worst['input'])}; it {_must(worst, field)}", param=param, code="invalid_value"
     )
 
 
-def _weight(problem: Problem) -> tuple[int, bool]:
+def _path(problem: Problem) -> list[str]:
+    """Where a problem is, without the kind of message that the parser notes after a message's number."""
+    loc = problem["loc"]
+    return [
+        str(part)
+        for n, part in enumerate(loc)
+        if not (part in ROLES and n > 0 and isinstance(loc[n - 1], int) and n < len(loc) - 1)
+    ]
+
+
+def _wrong_role(problem: Problem, param: str) -> Refused:
+    if problem["type"] == "union_tag_not_found":
+        return Refused(f"'{param}' is missing", param=param, code="missing_field")
+    role = str(problem["ctx"]["tag"])[:_LONGEST_QUOTE]
+    kinds = problem["ctx"]["expected_tags"]
+    return Refused(f"'{param}' is \"{role}\"; it must be one of {kinds}", param=param, code="invalid_value")
+
+
+def _weight(problem: Problem, fields: frozenset[str]) -> tuple[int, bool]:
     """Of a union's branches the one that went furthest, or took the value's kind, tells what is wrong."""
-    named = [part for part in problem["loc"] if part in _FIELDS or isinstance(part, int)]
+    named = [part for part in problem["loc"] if part in fields or isinstance(part, int)]
     return len(named), not str(problem["type"]).endswith("_type")
 
 
@@ -102,18 +125,69 @@ def _number(limit: float) -> str:
     return str(int(limit)) if float(limit).is_integer() else str(limit)
 
 
-def _nearest(path: Sequence[str]) -> str:
+def _nearest(path: Sequence[str], body: type[BaseModel]) -> str:
     """A hint for a misspelt field, or for one that stands in the wrong object."""
     name = path[-1]
-    inside = len(path) > 1 and path[0] in _OBJECTS
-    place = _OBJECTS[path[0]] if inside else ChatRequest
+    inside = len(path) > 1
+    place = _place(path[:-1], body)
     if not inside and name in Knobs.model_fields:
         return f"did you mean 'specreason.{name}'?"
-    if inside and name in _offered(ChatRequest):
+    if inside and name in _offered(body):
         return f"did you mean '{name}', outside of '{path[0]}'?"
-    close = difflib.get_close_matches(name, _offered(place), n=1, cutoff=_CLOSE)
+    close = difflib.get_close_matches(name, _offered(place) if place else [], n=1, cutoff=_CLOSE)
     return f"did you mean '{close[0]}'?" if close else "this API has no such field (docs/api.md)"
 
 
 def _offered(place: type[BaseModel]) -> list[str]:
-    return [name for name in place.model_fields if name not in neutral_fields()]
+    return [field.alias or name for name, field in place.model_fields.items() if field.description != NEUTRAL]
+
+
+def _place(path: Sequence[str], body: type[BaseModel]) -> type[BaseModel] | None:
+    """The kind of object that `path` leads to; the first of them where there are several."""
+    place: type[BaseModel] | None = body
+    for part in path:
+        if part.isdecimal() or place is None:
+            continue
+        field = place.model_fields.get(part)
+        place = next(_models_in(field.annotation), None) if field else None
+    return place
+
+
+@cache
+def _all_models(body: type[BaseModel]) -> tuple[type[BaseModel], ...]:
+    found: dict[type[BaseModel], None] = {body: None}
+    ahead = [body]
+    while ahead:
+        for field in ahead.pop().model_fields.values():
+            new = [model for model in _models_in(field.annotation) if model not in found]
+            found |= dict.fromkeys(new)
+            ahead += new
+    return tuple(found)
+
+
+@cache
+def _fields_of(body: type[BaseModel]) -> frozenset[str]:
+    return frozenset(
+        field.alias or name for model in _all_models(body) for name, field in model.model_fields.items()
+    )
+
+
+@cache
+def neutral_fields(body: type[BaseModel]) -> frozenset[str]:
+    """The names of the fields in `body` that are refused unless they ask for nothing."""
+    return frozenset(
+        name
+        for model in _all_models(body)
+        for name, field in model.model_fields.items()
+        if field.description == NEUTRAL
+    )
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The kinds of objects that a field may hold."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    for part in typing.get_args(annotation):
+        yield from _models_in(part)

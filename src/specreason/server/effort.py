@@ -1,0 +1,80 @@
+"""How much a request lets the models think, in whichever of the usual words it says so."""
+
+from collections.abc import Iterator
+
+from specreason.config import ServerSettings
+from specreason.server.errors import Refused
+from specreason.server.wire import ChatRequest, Effort
+
+
+def thinking_budget(body: ChatRequest, limits: ServerSettings) -> int | None:
+    """The thinking budget in tokens, None where nothing is said. Raises Refused for two that differ."""
+    told: dict[str, int] = {}
+    for param, tokens in _told(body, limits):
+        for other, known in told.items():
+            if known != tokens:
+                raise Refused(
+                    f"'{other}' asks for {known} thinking tokens, '{param}' for {tokens}; give one of them",
+                    param=param,
+                    code="conflicting_fields",
+                )
+        told[param] = tokens
+    return next(iter(told.values()), None)
+
+
+def too_many(param: str, value: int, limits: ServerSettings) -> Refused:
+    """More tokens than a request may ask for."""
+    return Refused(
+        f"'{param}' is {value}; this server allows at most {limits.max_tokens} (setting 'server.max_tokens')",
+        param=param,
+        code="too_many_tokens",
+    )
+
+
+def _told(body: ChatRequest, limits: ServerSettings) -> Iterator[tuple[str, int]]:
+    """What each field of the request asks for; those that say nothing of it are not told."""
+    own = body.specreason.token_budget if body.specreason else None
+    if own is not None and own > limits.max_tokens:
+        raise too_many("specreason.token_budget", own, limits)
+    unlimited = body.thinking_token_budget == -1
+    asked: dict[str, int | None] = {
+        "reasoning_effort": _effort(body.reasoning_effort, limits),
+        "thinking_token_budget": None if unlimited else body.thinking_token_budget,
+        **_switched(body),
+        "specreason.token_budget": own,
+    }
+    if (openrouter := body.reasoning) is not None:
+        asked["reasoning.effort"] = _effort(openrouter.effort, limits)
+        asked["reasoning.max_tokens"] = openrouter.max_tokens
+    if body.thinking is not None and body.thinking.type != "disabled":
+        asked["thinking.budget_tokens"] = body.thinking.budget_tokens
+    for param, tokens in asked.items():
+        if tokens is not None:
+            yield param, min(tokens, limits.max_tokens)
+
+
+def _switched(body: ChatRequest) -> dict[str, int | None]:
+    """The switches that turn thinking off; turned on they ask for nothing in particular."""
+    options = body.chat_template_kwargs
+    off = {
+        "chat_template_kwargs.enable_thinking": options is not None and options.enable_thinking is False,
+        "chat_template_kwargs.thinking": options is not None and options.thinking is False,
+        "thinking.type": body.thinking is not None and body.thinking.type == "disabled",
+        "reasoning.enabled": body.reasoning is not None and body.reasoning.enabled is False,
+    }
+    return {param: 0 if is_off else None for param, is_off in off.items()}
+
+
+def _effort(level: Effort | None, limits: ServerSettings) -> int | None:
+    if level is None:
+        return None
+    budgets: dict[Effort, int] = {
+        "none": 0,
+        "minimal": limits.effort_minimal,
+        "low": limits.effort_low,
+        "medium": limits.effort_medium,
+        "high": limits.effort_high,
+        "xhigh": limits.effort_xhigh,
+        "max": limits.max_tokens,
+    }
+    return budgets[level]
