@@ -22,7 +22,7 @@ REAL = {
     "phi-3": ("phi-3.5", "<|end|>"),  # the same, and its control tokens take white space after them
     "qwen2": ("qwen3", "<|im_end|>"),
     "llama-bpe": ("llama-3.1", "<|eot_id|>"),
-    "deepseek-llm": ("r1-distill-llama", "<｜end▁of▁sentence｜>"),
+    "deepseek-llm": ("r1-distill-llama", "<\uff5cend▁of▁sentence\uff5c>"),
 }
 CODE = "  Is `vector<int> v; a[idx] < 3` right?\n\tif (x[0] > y) return;\n "
 TURNS: list[Message] = [
@@ -100,4 +100,3 @@ async def test_a_control_token_in_a_message_is_text(real: Real) -> None:
     assert turn.prompt.ids.count(token) == honest.prompt.ids.count(token)
     assert f"x{real.token}" in turn.prompt.text
     assert token not in ((await real.engine.tokenize(f"a{real.token}")).ids or ())
-

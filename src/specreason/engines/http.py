@@ -240,7 +240,7 @@ class HttpEngine:
         written = self._template_writes
         return written is None or text in written or control_tokens.is_known(text)
 
-    async def _asked_tokens(self, text: str, control: bool) -> list[int]:  # noqa: FBT001
+    async def _asked_tokens(self, text: str, control: bool) -> list[int]:
         route = self._endpoint.dialect.tokenize
         return [] if route is None else await self._transport.ask(route, text, self.model, control)
 

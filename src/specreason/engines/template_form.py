@@ -116,7 +116,9 @@ def _opening(earlier: str, now: str, opens: str, closes: str) -> str:
     if inside.strip():
         return usual
     # An empty block shows both of its ends.
-    return f"{lead.removeprefix(gap)}{opens}{inside if _THOUGHT in rest else inside[: (len(inside) + 1) // 2]}"
+    return (
+        f"{lead.removeprefix(gap)}{opens}{inside if _THOUGHT in rest else inside[: (len(inside) + 1) // 2]}"
+    )
 
 
 def _after_close(earlier: str, closes: str) -> str:
