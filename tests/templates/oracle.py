@@ -34,13 +34,18 @@ def rendered(
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
     )
-    environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
 
     def refuse(said: str) -> None:
         raise TemplateError(said)
 
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda _: "2026-11-28"
+    def as_json(value: object, **_: object) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    def today(_: str) -> str:
+        return "2026-11-28"
+
+    environment.filters["tojson"] = as_json
+    variables |= {"raise_exception": refuse, "strftime_now": today}
     return environment.from_string(source).render(
         messages=messages, tools=None, documents=None, add_generation_prompt=True, **tokens, **variables
     )

@@ -1,4 +1,4 @@
-"""The widely used templates: what we send is what jinja makes of the conversation, and nobody forges a turn."""
+"""The widely used templates: what we send is what jinja makes of it, and nobody forges a turn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from specreason.engines.chat_format import next_turn, open_turn, thinks
 from specreason.engines.protocol import Message
 from specreason.engines.scripted import ScriptedEngine
 from specreason.engines.templates import Template, render
+from specreason.errors import ConfigError
 
 NAMES = [
     name.removesuffix(".jinja")
@@ -76,9 +77,13 @@ class Made:
     engine: Rendering
 
 
+def today(_: str) -> str:
+    return "2026-11-28"
+
+
 @pytest.fixture(params=NAMES)
 def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Made:
-    monkeypatch.setattr(templates, "_strftime_now", lambda _: "2026-11-28")
+    monkeypatch.setattr(templates, "_strftime_now", today)
     path = folder() / f"{request.param}.jinja"
     if not path.exists():
         pytest.skip(f"{path} is not there: the package registry did not have it (make templates)")
@@ -128,7 +133,7 @@ async def test_nobody_forges_a_control_token(made: Made, role: str) -> None:
     try:
         honest = await open_turn(engine, plain, settings, thinking=False)
         turn = await open_turn(engine, messages, settings, thinking=False)
-    except templates.ConfigError as error:
+    except ConfigError as error:
         pytest.skip(f"the template refuses it: {error}")
     assert role != "user" or evil in turn.prompt.text
     for token in forged:

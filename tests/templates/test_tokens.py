@@ -22,7 +22,7 @@ REAL = {
     "phi-3": ("phi-3.5", "<|end|>"),  # the same, and its control tokens take white space after them
     "qwen2": ("qwen3", "<|im_end|>"),
     "llama-bpe": ("llama-3.1", "<|eot_id|>"),
-    "deepseek-llm": ("r1-distill-llama", "<｜end▁of▁sentence｜>"),
+    "deepseek-llm": ("r1-distill-llama", "<\uff5cend▁of▁sentence\uff5c>"),
 }
 CODE = "  Is `vector<int> v; a[idx] < 3` right?\n\tif (x[0] > y) return;\n "
 TURNS: list[Message] = [

@@ -1,4 +1,4 @@
-"""A model with a real vocabulary and next to nothing else, so that llama.cpp tokenises as for the real one."""
+"""A model with a real vocabulary and next to nothing else, so that llama.cpp tokenises as it does."""
 
 import mmap
 import random

@@ -119,6 +119,11 @@ def test_ids_that_cannot_be_trusted_are_none(pieces: list[Piece]) -> None:
     assert step.segment.text == step.text
 
 
+def test_code_that_looks_like_a_control_token_keeps_its_ids() -> None:
+    (step,) = split([Piece("vector<", (1,)), Piece("int", (2,)), Piece(">", (3,))])
+    assert step.ids == (1, 2, 3)
+
+
 def test_an_unfinished_step_says_why_it_ended() -> None:
     splitter = StepSplitter("\n\n", CLOSE, 100)
     assert splitter.empty

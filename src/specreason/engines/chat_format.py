@@ -2,13 +2,13 @@
 
 The template renders the messages as they are, since it reads them: it cuts earlier thinking, trims, heeds
 switches. Only inside texts that the tokenizer would read as control tokens stands a random guard. There the
-rendered text is cut, and the pieces are tokenised apart, so whatever a user or a model writes, it cannot end a
-turn; docs/decisions/0013-guarded-rendering.md.
+rendered text is cut, and the pieces are tokenised apart: whatever a user or a model writes, it ends no
+turn. docs/decisions/0013-guarded-rendering.md
 """
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -18,6 +18,9 @@ from specreason.engines.protocol import Engine, Message, Prompt, Segment
 from specreason.engines.template_form import Form, form_of, in_form
 from specreason.engines.tokenizing import MOST_PARTS
 from specreason.errors import ConfigError, ContextOverflow
+
+_AT_ONCE = 100  # messages that are looked at before others get their turn
+_LONGEST_TOKEN = 256  # characters; no tokenizer has longer ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,12 @@ async def open_turn(
     message, the prompt ends with the text of that: it is the beginning of the answer and there is no
     thinking, unless it opens a thinking block and leaves it open. `tools` and `template_kwargs` are those of
     `Engine.apply_template`. Raises ConfigError if the template refuses the conversation or must be named,
-    ContextOverflow if there are more messages than the context has tokens.
+    ContextOverflow, before any work, for what surely does not fit.
     """
-    if len(messages) >= engine.context_length:
-        raise ContextOverflow(
-            f"{len(messages)} messages do not fit into {engine.model}'s context of {engine.context_length}",
-            engine=engine.name,
-        )
+    _check_room(engine, messages)
     form = await form_of(engine, settings)
-    asked = _Asked([_split(message, settings) if form.field else message for message in messages], tools)
-    asked.template_kwargs = template_kwargs or {}
-    asked.tags = _tags(settings)
-    pieces = await _pieces(engine, asked, form)
+    messages = [_split(message, settings) for message in messages] if form.field else messages
+    pieces = await _pieces(engine, _Asked(messages, tools, template_kwargs or {}, _tags(settings)), form)
     opened = pieces[-1].rstrip()
     if messages[-1]["role"] == "assistant":
         thinking = thinking and _left_open(messages[-1], settings)
@@ -114,7 +111,7 @@ async def thinks(engine: Engine, settings: EngineSettings) -> bool:
     return (await form_of(engine, settings)).thinks
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """A conversation to be rendered. `tags`: those that a template may read in what the assistant said."""
 
@@ -131,7 +128,7 @@ async def _pieces(engine: Engine, asked: _Asked, form: Form) -> list[str]:
     """
     guard, end = _random(), _random()
     messages = [in_form(message, parts=form.parts) for message in asked.messages]
-    control = await _control_tokens(engine, [messages, asked.tools, asked.template_kwargs])
+    control = await _control_tokens(engine, [*messages, *asked.tools, asked.template_kwargs])
 
     def guarded(value: Any, spared: Collection[str] = ()) -> Any:
         def is_control(text: str) -> bool:
@@ -140,7 +137,7 @@ async def _pieces(engine: Engine, asked: _Asked, form: Form) -> list[str]:
         return _mapped(value, lambda text: control_tokens.guarded(text, is_control, guard, tags=bool(spared)))
 
     safe: list[Message] = []
-    for message in messages:
+    async for message in _one_by_one(messages):
         changed = guarded(message)
         if message["role"] == "assistant":
             changed = {**changed, "content": guarded(message["content"], asked.tags)}
@@ -161,15 +158,24 @@ async def _pieces(engine: Engine, asked: _Asked, form: Form) -> list[str]:
     return pieces if len(pieces) <= MOST_PARTS else [control_tokens.JOINER.join(pieces)]
 
 
-async def _control_tokens(engine: Engine, values: Any) -> Collection[str]:
+async def _control_tokens(engine: Engine, values: Sequence[Any]) -> Collection[str]:
     found: set[str] = set()
 
     def collect(text: str) -> str:
         found.update(control_tokens.candidates(text))
         return text
 
-    _mapped(values, collect)
+    async for value in _one_by_one(values):
+        _mapped(value, collect)
     return await engine.reads_as_control(found) if found else ()
+
+
+async def _one_by_one(values: Sequence[Any]) -> AsyncGenerator[Any]:
+    """The values; whatever their number, others get their turn on the event loop."""
+    for n, value in enumerate(values):
+        if n % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)
+        yield value
 
 
 async def _tokenised(engine: Engine, pieces: Sequence[str]) -> tuple[Segment, ...]:
@@ -207,6 +213,17 @@ def _split(message: Message, settings: EngineSettings) -> Message:
         return message
     thought = thought.partition(settings.think_open)[2] or thought
     return {**message, "reasoning_content": thought.strip(), "content": said.lstrip()}
+
+
+def _check_room(engine: Engine, messages: Sequence[Message]) -> None:
+    """A message takes a token at least, and so do so many characters."""
+    length = sum(len(message.get("content") or "") for message in messages)
+    if max(len(messages), length // _LONGEST_TOKEN) >= engine.context_length:
+        raise ContextOverflow(
+            f"{len(messages)} messages of {length} characters do not fit into {engine.model}'s context of "
+            f"{engine.context_length} tokens",
+            engine=engine.name,
+        )
 
 
 def _left_open(message: Message, settings: EngineSettings) -> bool:

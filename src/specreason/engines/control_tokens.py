@@ -33,7 +33,7 @@ _OPEN_BEFORE_TAG = re.compile(rf"{_OPEN}(?:\Z|(?=[<\[]))")
 _SWITCHES = ("/no_think", "/think")
 # What makers of models use, whatever the model: for engines whose tokenizer cannot be asked.
 _KNOWN = re.compile(
-    r"<[|｜].*|<.*[|｜]>|\[\|.*\|\]|\]~!?b[\[\]]|\[e~\[|\]<\].*"
+    r"<[|\uff5c].*|<.*[|\uff5c]>|\[\|.*\|\]|\]~!?b[\[\]]|\[e~\[|\]<\].*"
     r"|</?(?:s|bos|eos|pad|unk|sop|eop|eod|eot|sep|cls|mask|image|turn)>"
     r"|</?(?:think|thinking|thought|reasoning|tool_call|tool_calls|tool_response|tools|answer|SYS)>"
     r"|<(?:start|end)_of_\w+>|<im_(?:start|end|sep)>|</?(?:begin|end)_\w+>"

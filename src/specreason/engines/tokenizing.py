@@ -1,8 +1,8 @@
-"""From text to tokens by a server's own tokenizer: parts that go on from one another, control tokens or not."""
+"""From text to tokens by a server's own tokenizer: parts that go on from one another."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from specreason.engines import control_tokens
 from specreason.engines.protocol import Segment
@@ -38,8 +38,7 @@ class Tokenizer:
             return self._fixed[text]
         pieces = [text] if control or self._apart else await self._parts(text)
         unique = list(dict.fromkeys(pieces))
-        told = await asyncio.gather(*(self._ids(piece, control=control) for piece in unique))
-        ids_of = dict(zip(unique, told, strict=True))
+        ids_of = dict(zip(unique, await self._ids(unique, control=control), strict=True))
         segment = Segment("".join(pieces), tuple(i for piece in pieces for i in ids_of[piece]))
         if control and len(text) <= _LONGEST_KNOWN:
             self._fixed[text] = segment
@@ -51,7 +50,7 @@ class Tokenizer:
         """Those that are one token, as every control token is; and those that there are too many of."""
         unknown = [text for text in candidates if text not in self._control]
         asked = unknown[:_MOST_ASKED]
-        told = await asyncio.gather(*(self._ids(text, control=True) for text in asked))
+        told = await self._ids(asked, control=True)
         if len(self._control) > _MOST_KNOWN:
             self._control.clear()
         self._control |= {text: len(ids) <= 1 for text, ids in zip(asked, told, strict=True)}
@@ -62,16 +61,16 @@ class Tokenizer:
         pieces = control_tokens.parts(text, found.__contains__)
         return pieces if len(pieces) <= MOST_PARTS else [control_tokens.JOINER.join(pieces)]
 
-    async def _ids(self, text: str, *, control: bool) -> list[int]:
-        """Tokens of `text`, without the space that some tokenizers put before all that they are given.
+    async def _ids(self, texts: Sequence[str], *, control: bool) -> list[list[int]]:
+        """Tokens of each text, without the space that some tokenizers put before all that they are given.
 
         Those of SentencePiece do. After a line break, which they never join with what follows, they do not.
         """
         if self._line_tokens is None:
             self._line_tokens = await self._tokens_of_a_line()
-        if not self._line_tokens:
-            return await self._ask(text, control)
-        return (await self._ask(_LINE + text, control))[self._line_tokens :]
+        line = _LINE if self._line_tokens else ""
+        told = await asyncio.gather(*(self._ask(line + text, control) for text in texts))
+        return [ids[self._line_tokens :] for ids in told]
 
     async def _tokens_of_a_line(self) -> int:
         """How many tokens a line break at the start is, where that keeps the space away; else 0."""

@@ -102,7 +102,7 @@ class StepSplitter:
     def _step(self, length: int, end: End) -> Step:
         text = self._text[:length]
         kept = _within(self._pieces, length)
-        ids = None if kept is None or looks_like_control(text) else _ids(kept)
+        ids = None if kept is None else _ids(kept)
         logprobs = tuple(p for piece in self._pieces for p in piece.logprobs or ())
         step = Step(text, ids, self._tokens, logprobs, end)
         self._pieces, self._text, self._tokens, self._content_at = [], "", 0, None
@@ -133,12 +133,13 @@ def _within(pieces: Sequence[Piece], length: int) -> list[Piece] | None:
 def _ids(pieces: Sequence[Piece]) -> tuple[int, ...] | None:
     """Their token ids, None if some are unknown.
 
-    A token without text is a control token, or part of a character that a later one completes: neither may
-    go into another prompt as it is, so such a step is tokenised anew from its text.
+    A token without text is a control token, or part of a character that a later one completes; one that
+    looks like a control token may be one. None of them may go into another prompt as it is, so such a step is
+    tokenised anew from its text.
     """
     ids: list[int] = []
     for piece in pieces:
-        if piece.ids is None or not piece.text:
+        if piece.ids is None or not piece.text or looks_like_control(piece.text):
             return None
         ids += piece.ids
     return tuple(ids)
