@@ -257,7 +257,7 @@ async def _with_offered_template(
     """The dialect, without its way of rendering conversations where that is not offered."""
     if settings.chat_template != "auto":
         return dialect
-    rendered: Any = [{"role": "user", "content": "Hello"}]
+    rendered: Any = {"messages": [{"role": "user", "content": "Hello"}]}
     for route in dialect.render:
         rendered = await _offered(http, route, rendered, settings.template_kwargs, model=model)
         if rendered is None:
