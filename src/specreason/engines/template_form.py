@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from specreason.config import EngineSettings
 from specreason.engines.protocol import Engine, Message
-from specreason.errors import ConfigError
+from specreason.errors import ConfigError, EngineRejected
 
 # Texts that no template writes of itself, and that it passes on whatever it does with texts.
 _ASKED, _THOUGHT, _SAID = "8203467511", "3950126487", "7418823096"
@@ -99,7 +99,7 @@ async def _first_turn(engine: Engine, asked: Message) -> tuple[bool, str]:
 async def _rendered(engine: Engine, messages: Sequence[Message], *, parts: bool) -> str:
     try:
         return await engine.apply_template([in_form(message, parts=parts) for message in messages])
-    except ConfigError:
+    except (ConfigError, EngineRejected):
         return ""  # a template for one turn only
 
 
