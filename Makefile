@@ -10,10 +10,12 @@ ROUNDS ?= 2
 PROBLEMS ?= 10000
 STUDIED ?= 20
 SAMPLES ?= 2
+# Where a benchmark has a default of its own: only an N that was given.
+OWN_N = $(if $(filter command,$(origin N)),--problems $(N))
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
 .PHONY: demo demo-language test test-vllm test-clients lint type docs docs-serve bench bench-core bench-load bench-speed \
-  bench-concurrency bench-decode bench-embedded bench-threads bench-auto bench-eval bench-pocket \
+  bench-concurrency bench-concurrent-answers bench-faults bench-decode bench-embedded bench-threads bench-auto bench-eval bench-pocket \
   study-pocket study-language lab-train lab-export lab-test lock clean setup models templates help
 
 help:            ## this list
@@ -90,8 +92,11 @@ bench-auto: models ## what auto costs on the language pair, where speculation do
 bench-threads: $(READY) ## one thread or two for the pocket pair's base model, alone and beside another
 	@$(BIN)/python -m benchmarks.threads
 
-bench-concurrent-answers: $(READY) ## several problems at once on llama.cpp: each as if it were alone (N= problems)
-	@$(BIN)/python -m benchmarks.concurrent_answers --problems $(N)
+bench-concurrent-answers: $(READY) ## several problems at once on llama.cpp: each as if it were alone (N= problems, else 80)
+	@$(BIN)/python -m benchmarks.concurrent_answers $(OWN_N)
+
+bench-faults: $(READY) ## problems while the model servers are killed, frozen and restarted (N= problems, else 300)
+	@$(BIN)/python -m benchmarks.faults $(OWN_N)
 
 bench-load: $(READY) ## the server under load: what it adds to each step (REQUESTS=)
 	@$(BIN)/python -m benchmarks.load --requests $(REQUESTS)
