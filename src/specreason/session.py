@@ -29,12 +29,19 @@ from specreason.engines.opening import (
     seats_of,
 )
 from specreason.engines.protocol import Engine, Message, Sampling
-from specreason.errors import ConfigError, ContextOverflow, EngineError, InputError
+from specreason.errors import (
+    ConfigError,
+    ContextOverflow,
+    EngineError,
+    EngineTimeout,
+    EngineUnavailable,
+    InputError,
+)
 from specreason.models.pair_settings import fitted, resolve
 from specreason.reasoning.auto import Auto
 from specreason.reasoning.chain import Role
 from specreason.reasoning.costs import BATCHED, SHARED_CORES, Costs
-from specreason.reasoning.events import Event, Failed, Started
+from specreason.reasoning.events import Event, Failed, Interrupted, Started
 from specreason.reasoning.judging import JudgePrompt, judge_signal, question_for
 from specreason.reasoning.loop import Loop
 from specreason.reasoning.plan import Always, Plan, Planner
@@ -44,7 +51,7 @@ from specreason.reasoning.policies.specreason import SpecReasonPolicy
 from specreason.reasoning.prompts import with_instruction
 from specreason.reasoning.result import Result, Tally
 from specreason.reasoning.run import Run
-from specreason.reasoning.terms import Terms
+from specreason.reasoning.terms import Patience, Terms
 
 _VERSION = version("specreason")
 
@@ -153,7 +160,17 @@ class SpecReason:
         reasoning = fitted(self.settings.pair, "reasoning", reasoning or self.settings.reasoning)
         sampling = sampling or self.settings.sampling
         conversation = checked_messages(messages)
-        run = await self._prepared(conversation, reasoning, sampling, terms or Terms())
+        terms = terms or Terms()
+        patience, run = Patience(terms.resume_within), None
+        while run is None:
+            try:
+                run = await self._prepared(conversation, reasoning, sampling, terms)
+            except (EngineUnavailable, EngineTimeout) as error:
+                if patience.begins:
+                    yield Interrupted(0.0, str(error))
+                if not await patience.pause():
+                    yield Failed(0.0, type(error).__name__, str(error))
+                    raise
         yield Started(
             at=0.0,
             scheme=self._policy.name if self._policy and run.lost is None else reasoning.scheme,

@@ -166,6 +166,58 @@ async def test_patience_has_an_end() -> None:
     assert [event.event for event in events].count("interrupted") == 1
 
 
+async def test_a_base_model_that_was_at_work_in_between_is_waited_for_anew() -> None:
+    # Four failures with words in between, none of which finishes a step: more than one wait would last.
+    events = await told(
+        Terms(resume_within=0.15),
+        base(failures=dict.fromkeys(range(8), GONE), fails_after=2),
+        scheme="base",
+    )
+    assert kept(events) == "".join(BASE).removesuffix("</think>")
+    assert fold(events).finished
+    assert [event.event for event in events].count("interrupted") == 4
+
+
+async def test_work_that_breaks_the_base_model_each_time_is_given_up() -> None:
+    engine = base(failures=dict.fromkeys(range(1000), GONE), fails_after=2)
+    events = await told(Terms(resume_within=30), engine, scheme="base")
+    assert isinstance(events[-1], Failed)
+    assert [event.event for event in events].count("interrupted") == 10
+
+
+class Opening(ScriptedEngine):
+    """Cannot read the problem the first few times."""
+
+    away = 0
+
+    async def tokenize(self, text: str, *, control: bool = False) -> Segment:
+        if self.away:
+            self.away -= 1
+            raise EngineUnavailable("nothing answers", engine=self.name)
+        return await ScriptedEngine.tokenize(self, text, control=control)
+
+
+@pytest.mark.parametrize("away", [1, 4])
+async def test_a_base_model_that_is_away_when_a_run_begins_is_waited_for(away: int) -> None:
+    engine = Opening("base", steps=BASE, answer=ANSWER, scores={"is 9": "2"})
+    engine.away = away
+    events = await told(Terms(resume_within=5), engine)
+    assert [event.event for event in events][:2] == ["interrupted", "started"]
+    assert kept(events) == kept(await told(Terms()))
+    assert fold(events).finished
+
+
+async def test_a_base_model_that_stays_away_when_a_run_begins_is_not_waited_for_longer() -> None:
+    engine = Opening("base", steps=BASE)
+    engine.away = 10_000
+    began = time.perf_counter()
+    events = await told(Terms(resume_within=0.3), engine)
+    assert 0.3 <= time.perf_counter() - began < 5
+    assert [event.event for event in events] == ["interrupted", "failed"]
+    engine.away = 1
+    assert [event.event for event in await told(Terms(), engine)] == ["failed"]
+
+
 async def test_without_patience_the_first_failure_ends_the_run() -> None:
     events = await told(Terms(), base(failures={0: GONE}))
     assert not [event for event in events if isinstance(event, Interrupted)]

@@ -49,6 +49,7 @@ class Loop:
         self._thinking = Thinking(run, self._calls.append)
         self._answer_so_far = Answer(run, self._calls.append)
         self._plan: Plan | None = None
+        self._needed: Role = "base" if "base" in run.turns else "small"
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Think, then answer. Raises EngineError after a `Failed` event if the run cannot go on."""
@@ -82,18 +83,24 @@ class Loop:
             try:
                 async with aclosing(part()) as events:
                     async for event in events:
-                        if isinstance(event, StepAccepted | AnswerDelta):
-                            patience.renew()
+                        self._note(event, patience)
                         yield event
                 return
             except (EngineUnavailable, EngineTimeout) as error:
                 await self._thinking.hold_all()
                 for event in self._told_calls():
+                    self._note(event, patience)
                     yield event
-                if patience.fresh and self._run.terms.resume_within:
+                if patience.begins:
                     yield Interrupted(self._clock(), str(error))
                 if not await patience.pause():
                     raise
+
+    def _note(self, event: Event, patience: Patience) -> None:
+        if isinstance(event, StepAccepted | AnswerDelta):
+            patience.renew()
+        elif isinstance(event, CallEnded) and event.role == self._needed and event.generated_tokens:
+            patience.back()
 
     # ------------------------------------------------------------ thinking
 

@@ -8,6 +8,7 @@ from specreason.engines.waiting import waiting
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
+_MOST_WAITS = 10  # for one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Terms:
 
     `stop`: texts that end the answer, themselves not told. `max_tokens`: thinking and answer together (None:
     no such limit); a quarter of it is kept for the answer. `resume_within`: seconds that the run waits for
-    the model that it depends on, if that one breaks off; 0 does not wait.
+    the model that it depends on, each time that one is away; 0 does not wait.
     """
 
     stop: tuple[str, ...] = ()
@@ -25,28 +26,39 @@ class Terms:
 
 
 class Patience:
-    """How long to go on trying: `seconds` since the last progress, with growing pauses."""
+    """How long to go on trying: `seconds` since the model was last seen at work, with growing pauses.
+
+    A model that works again and then breaks off has its time anew, but not without end: if it breaks off time
+    and again before there is progress, the work itself may be what breaks it.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._until: float | None = None
         self._pause = _FIRST_PAUSE_S
+        self._waits = 0  # since the last progress
 
     @property
-    def fresh(self) -> bool:
-        """Whether nothing has failed since the last progress."""
-        return self._until is None
+    def begins(self) -> bool:
+        """Whether a wait begins with the next pause, and there is time for one."""
+        return self._until is None and self._seconds > 0 and self._waits < _MOST_WAITS
+
+    def back(self) -> None:
+        """The model was seen at work: the next failure begins another wait."""
+        self._until, self._pause = None, _FIRST_PAUSE_S
 
     def renew(self) -> None:
-        """There was progress: the next failure is a new one."""
-        self._until, self._pause = None, _FIRST_PAUSE_S
+        """There was progress, which stays."""
+        self.back()
+        self._waits = 0
 
     async def pause(self) -> bool:
         """Wait a while before the next try; False, at once, if there is no time left for one."""
         now = time.monotonic()
         if self._until is None:
             self._until = now + self._seconds
-        if now >= self._until:
+            self._waits += 1
+        if now >= self._until or self._waits > _MOST_WAITS:
             return False
         with waiting():
             await asyncio.sleep(min(self._pause, self._until - now))
