@@ -101,8 +101,8 @@ class ServerSettings(Section):
     resume_within: Annotated[
         float,
         knob(
-            "How long a request waits for a base model that broke off; back in time, it goes on after the "
-            "last kept step. 0 does not wait.",
+            "How long a request waits for a base model that is away, each time; back in time, it goes on "
+            "after the last kept step. 0 does not wait.",
             unit="seconds",
             ge=0,
         ),
