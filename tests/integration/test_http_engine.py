@@ -1,6 +1,7 @@
 """The HTTP engine against a real llama-server: that of the embedded engine, reached by its address."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -16,7 +17,7 @@ from specreason.engines.connect import connect, probe_cancellation
 from specreason.engines.dialects import Route
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
-from specreason.engines.protocol import Prompt, Sampling
+from specreason.engines.protocol import Constraint, Prompt, Sampling
 from specreason.engines.transport import Transport
 from specreason.errors import EngineRejected
 from specreason.models import cache, catalogue
@@ -118,6 +119,34 @@ async def test_generic_takes_text_only(address: Address) -> None:
     assert "".join([piece.text async for piece in call])
     assert call.finish == "length"
     await engine.aclose()
+
+
+FORMS: list[tuple[Constraint, str]] = [
+    (Constraint("choice", ("seventeen", "12")), r"seventeen|12"),
+    (Constraint("grammar", 'root ::= "<" [0-9] [0-9] ">"'), r"<[0-9]{2}>"),
+    (
+        Constraint(
+            "json",
+            {
+                "type": "object",
+                "properties": {"value": {"type": "integer", "minimum": 0, "maximum": 99}},
+                "required": ["value"],
+                "additionalProperties": False,
+            },
+        ),
+        r'\{"value": ?[0-9]{1,2}\}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("constraint", "form"), FORMS)
+async def test_a_text_keeps_to_a_form(address: Address, constraint: Constraint, form: str) -> None:
+    engine = await connect("base", address.settings())
+    assert constraint.kind in engine.capabilities.constraints
+    call = engine.generate(await opened(engine), sampling=Sampling(constraint=constraint), max_tokens=60)
+    text = "".join([piece.text async for piece in call])
+    await engine.aclose()
+    assert re.fullmatch(form, text.strip()), text
 
 
 @pytest.mark.parametrize("key", ["wrong-key-0123456", None])
