@@ -295,6 +295,13 @@ async def test_thinking_is_opened_as_earlier_turns_show(lead: str, inside: str) 
     assert text.endswith(f"<|assistant|>{lead}<think>{inside[:1]}")
 
 
+async def test_thinking_that_several_tokens_mark_gets_no_lines_of_its_own() -> None:
+    settings = EngineSettings(think_open="<|channel|>a<|message|>", think_close="<|end|><|assistant|>final")
+    turn = await open_turn(engine_with(EACH), HELLO, settings, thinking=True)
+    assert turn.prompt.text.endswith("<|channel|>a<|message|>")
+    assert turn.close_after_text == turn.close
+
+
 @pytest.mark.parametrize(
     ("content", "thinking", "inside"),
     [

@@ -15,7 +15,7 @@ from typing import Any, cast
 from specreason.config import EngineSettings
 from specreason.engines import control_tokens
 from specreason.engines.protocol import Engine, Message, Prompt, Segment
-from specreason.engines.template_form import Form, form_of, in_form
+from specreason.engines.template_form import Form, form_of, in_form, is_tag
 from specreason.engines.tokenizing import MOST_PARTS
 from specreason.errors import ConfigError, ContextOverflow
 
@@ -75,7 +75,9 @@ async def open_turn(
         prompt,
         thinking=True,
         close=await engine.tokenize(close, control=True),
-        close_after_text=await engine.tokenize(f"\n{close}", control=True),
+        close_after_text=await engine.tokenize(
+            f"\n{close}" if is_tag(settings.think_close) else close, control=True
+        ),
     )
 
 
@@ -235,7 +237,7 @@ def _left_open(message: Message, settings: EngineSettings) -> bool:
 def _tags(settings: EngineSettings) -> frozenset[str]:
     """Thinking tags, where each is one token: one that closes a turn too is no mere tag."""
     tags = {settings.think_open, settings.think_close, "<think>", "</think>"}
-    return frozenset(tag for tag in tags if control_tokens.candidates(tag) == {tag})
+    return frozenset(tag for tag in tags if is_tag(tag))
 
 
 def _random() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from specreason.config import EngineSettings
+from specreason.engines import control_tokens
 from specreason.engines.protocol import Engine, Message
 from specreason.errors import ConfigError, EngineRejected
 
@@ -43,6 +44,11 @@ async def form_of(engine: Engine, settings: EngineSettings) -> Form:
     if tags not in known:
         known[tags] = await _learned(engine, *tags)
     return known[tags]
+
+
+def is_tag(text: str) -> bool:
+    """Whether a thinking mark is one tag, as most are; of several tokens none stands on a line of its own."""
+    return control_tokens.candidates(text) == {text}
 
 
 def in_form(message: Message, *, parts: bool) -> Message:
@@ -105,7 +111,7 @@ async def _rendered(engine: Engine, messages: Sequence[Message], *, parts: bool)
 
 def _opening(earlier: str, now: str, opens: str, closes: str) -> str:
     """What opens a thinking block after the opened turn `now`, as turns before it show; else tag and line."""
-    usual = f"{opens}\n"
+    usual = f"{opens}\n" if is_tag(opens) else opens
     stem = now.rstrip()
     gap = now[len(stem) :]
     before, found, rest = earlier.partition(opens)
