@@ -12,7 +12,7 @@ from specreason.errors import EngineUnavailable
 
 SCHEMA = {"type": "object", "properties": {"value": {"type": "integer"}}, "required": ["value"]}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "result", "schema": SCHEMA, "strict": True}}
-WEATHER = {
+WEATHER: Json = {
     "type": "function",
     "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {}}}},
 }

@@ -235,8 +235,7 @@ async def test_the_usage_can_be_told_with_every_chunk(state: Served) -> None:
 
 
 async def test_the_listing_tells_what_vllms_does() -> None:
-    engines = {"base": ScriptedEngine("base", context_length=900), "small": ScriptedEngine("small")}
-    async with served(engines) as state:
+    async with served(pair(ScriptedEngine("base", context_length=900))) as state:
         cards = {card["id"]: card for card in (await state.client.get("/v1/models")).json()["data"]}
         assert (cards["specreason"]["root"], cards["specreason"]["max_model_len"]) == ("scripted-base", 900)
         assert cards["scripted-small"]["max_model_len"] == 100_000

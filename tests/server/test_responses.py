@@ -32,7 +32,8 @@ def test_a_response_holds_reasoning_answer_and_usage(client: OpenAI) -> None:
     assert reasoning.content is not None
     assert [part.text for part in reasoning.content] == [THINKING]
     assert reasoning.summary == []
-    assert (message.type, message.status) == ("message", "completed")
+    assert message.type == "message"
+    assert message.status == "completed"
     assert response.status == "completed"
     assert response.usage is not None
     assert response.usage.output_tokens_details.reasoning_tokens == 16
@@ -112,7 +113,7 @@ def test_a_cut_answer_is_incomplete(client: OpenAI) -> None:
 )
 def test_what_cannot_be_served_is_named(client: OpenAI, body: Json, param: str) -> None:
     with pytest.raises(BadRequestError) as refused:
-        client.responses.create(**{"model": "specreason", "input": PROBLEM, "extra_body": body})
+        client.responses.create(model="specreason", input=PROBLEM, extra_body=body)
     assert refused.value.param == param
 
 
