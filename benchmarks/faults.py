@@ -141,6 +141,7 @@ async def run(arguments: argparse.Namespace) -> None:
         "lost": ends["lost"] + len(sample) - len(replies),
         "failed_after_start": sum(reply.begun and reply.end == "error" for reply in replies),
         "base_away_longest_s": round(away, 1),
+        "twice_without_faults": sum(reply.twice for reply in calm),
         "right_without_faults": f"{sum(r.end == 'right' for r in calm)} of {len(calm)}",
     }
     print("RESULT", json.dumps(result))
@@ -215,7 +216,7 @@ def _judged(told: Told, problem: Problem, tries: int, seconds: float) -> Reply:
     if not told.finished:
         return Reply("lost", tries, "no end", twice, seconds=seconds)
     right = stated_answer(told.answer) == problem.answer
-    return Reply("right" if right else "wrong", tries, "", twice and right, seconds=seconds)
+    return Reply("right" if right else "wrong", tries, "", twice, seconds=seconds)
 
 
 async def _streamed(client: httpx2.AsyncClient, problem: Problem, told: Told) -> None:

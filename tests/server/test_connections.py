@@ -171,10 +171,20 @@ async def test_a_body_that_stops_coming_is_answered_408_and_the_connection_close
     assert b"connection: close" in reply.lower()
 
 
+async def test_a_body_that_drips_is_given_up() -> None:
+    async with served(body_timeout=0.5) as state, raw(state) as (reader, writer):
+        writer.write(HALF_BODY)
+        closed = asyncio.create_task(until_closed(reader))
+        while not closed.done():
+            writer.write(b" ")
+            await asyncio.sleep(0.05)
+        assert parts(await closed)[0] == 408
+
+
 async def test_a_slow_body_is_waited_for_while_it_comes() -> None:
     body = json.dumps(asking()).encode()
     head = request("Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close")
-    async with served(body_timeout=0.4) as state, raw(state) as (reader, writer):
+    async with served(body_timeout=5) as state, raw(state) as (reader, writer):
         writer.write(head)
         third = len(body) // 3
         for piece in (body[:third], body[third : 2 * third], body[2 * third :]):

@@ -116,8 +116,8 @@ class ServerSettings(Section):
     body_timeout: Annotated[
         float,
         knob(
-            "A request is given up whose head is not there after this long, or whose body brings nothing for "
-            "this long.",
+            "A request is given up whose head is not there after this long, or whose whole body is not there "
+            "this long after it.",
             unit="seconds",
             gt=0,
         ),

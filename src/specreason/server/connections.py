@@ -71,23 +71,24 @@ async def cut(connections: Iterable[Connection], scope: Scope, receive: Receive)
 
 
 def arriving(receive: Receive, limit_s: float, shutdown: Shutdown) -> Receive:
-    """`receive` that waits at most `limit_s` for each piece of the body, and for none once the server stops.
+    """`receive` that waits at most `limit_s` for the whole body, and not at all once the server stops.
 
     It raises Refused (408, 503), and ClientGone if the client leaves before the body is whole.
     """
     whole = False
+    until = asyncio.get_running_loop().time() + limit_s
 
     async def received() -> Message:
         nonlocal whole
         if whole:
             return await receive()
         try:
-            async with shutdown.patience(limit_s):
+            async with shutdown.patience(until - asyncio.get_running_loop().time()):
                 message = await receive()
         except TimeoutError:
             shutdown.check()
             raise Refused(
-                f"nothing of the body came for {limit_s:g} seconds (setting 'server.body_timeout')",
+                f"the body was not there after {limit_s:g} seconds (setting 'server.body_timeout')",
                 status=408,
                 code="body_timeout",
                 headers={"Connection": "close"},

@@ -115,6 +115,7 @@ async def opened(
         config = uvicorn.Config(
             build(state),
             lifespan="off",
+            http="h11",  # what our tests of odd requests ran with, also where httptools is installed
             log_config=None,
             access_log=False,
             server_header=False,
