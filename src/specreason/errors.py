@@ -60,6 +60,12 @@ class EngineRejected(EngineError):
     """The engine answered, but refused the request or sent something that is not its API."""
 
 
+class AnswerFormRejected(EngineRejected):
+    """The engine refuses the form that the answer is to have, or did not keep to it."""
+
+    exit_code = 2
+
+
 class ContextOverflow(EngineError):
     """The prompt does not fit into the model's context."""
 

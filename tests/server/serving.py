@@ -27,7 +27,8 @@ THINKING = "Two and two is 4.\n\nTwice that is 8.\n\nThat is all.\n"
 
 
 def small(steps: Sequence[str] = SMALL, **script: Any) -> ScriptedEngine:
-    return ScriptedEngine("small", steps=steps, answer="Small says \\boxed{9}.", **script)
+    script = {"answer": "Small says \\boxed{9}.", **script}
+    return ScriptedEngine("small", steps=steps, **script)
 
 
 def base(steps: Sequence[str] = BASE, **script: Any) -> ScriptedEngine:

@@ -1,14 +1,16 @@
 """Answers of a given form, calls of tools, and turns that are gone on with."""
 
 import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from serving import ANSWER, THINKING, Json, Served, asking, base, pair, served, small
 
-from specreason.engines.protocol import Constraint
+from specreason.engines.protocol import Constraint, Generation, Meter, Piece, Prompt, Sampling
 from specreason.engines.scripted import ScriptedEngine
-from specreason.errors import EngineUnavailable
+from specreason.errors import EngineRejected, EngineUnavailable
 
 SCHEMA = {"type": "object", "properties": {"value": {"type": "integer"}}, "required": ["value"]}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "result", "schema": SCHEMA, "strict": True}}
@@ -65,6 +67,33 @@ async def test_the_answer_keeps_to_a_form_and_thinking_is_free(body: Json, const
     assert "boxed" not in engines["base"].calls[0].prompt.text
 
 
+async def test_an_engine_that_does_not_keep_to_a_schema_is_not_passed_off_as_one_that_does() -> None:
+    async with served(pair(base(answer="The value is 8."))) as state:
+        whole = await state.chat(response_format=FORMAT)
+        told = await chunks(state, response_format=FORMAT)
+    assert (whole.status_code, whole.json()["error"]["code"]) == (400, "unsupported_form")
+    assert [chunk["error"]["code"] for chunk in told if "error" in chunk] == ["unsupported_form"]
+
+
+async def test_a_schema_that_the_engine_refuses_is_the_clients_fault() -> None:
+    @dataclass(slots=True)
+    class Strict(ScriptedEngine):
+        def generate(self, prompt: Prompt, *, sampling: Sampling, **more: Any) -> Generation:
+            async def refused(_: Meter) -> AsyncGenerator[Piece, None]:
+                raise EngineRejected("no such grammar", engine=self.name)
+                yield Piece("")
+
+            if sampling.constraint is not None:
+                return Generation(refused)
+            return ScriptedEngine.generate(self, prompt, sampling=sampling, **more)
+
+    engine = base()
+    strict = Strict("base", steps=engine.steps, answer=engine.answer, scores=engine.scores)
+    async with served(pair(strict)) as state:
+        reply = await state.chat(guided_grammar="not a grammar")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "unsupported_form")
+
+
 async def test_a_model_without_a_thinking_block_writes_the_form_after_its_chain() -> None:
     steps = ("Two and two is 4.\n\n", "So \\boxed{8}.\n\n")
     engines = pair(base(steps, thinking=False, answer=""), small(steps, thinking=False))
@@ -98,7 +127,8 @@ async def test_an_answer_of_a_form_that_broke_off_is_written_anew() -> None:
     ],
 )
 async def test_a_server_that_cannot_keep_to_a_form_is_told_of(body: Json, field: str) -> None:
-    async with served(pair(base(constraints=()))) as state:
+    able = small(answer='{"name": "add", "arguments": {}}')
+    async with served(pair(base(constraints=()), able)) as state:
         error = (await state.chat(**body)).json()["error"]
         assert (error["code"], error["param"]) == ("unsupported_field", field)
         assert "ask for the form in the prompt" in error["message"]

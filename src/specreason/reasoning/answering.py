@@ -1,11 +1,13 @@
 """From the finished chain to the answer: written after the thinking block, or already stated in the chain."""
 
+import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
 from specreason.engines.chat_format import OpenTurn
-from specreason.engines.protocol import Engine, Generation, Prompt, Sampling
+from specreason.engines.protocol import Engine, Finish, Generation, Prompt, Sampling
+from specreason.errors import AnswerFormRejected, EngineRejected
 from specreason.reasoning.answers import boxes
 from specreason.reasoning.calls import call_ended
 from specreason.reasoning.chain import Chain, Role
@@ -27,6 +29,7 @@ class Answer:
         self._run = run
         self._on_call = on_call
         self._tokens = 0
+        self._finish: Finish | None = None  # of the last call
         self.text = ""
 
     async def written_by(self, role: Role, chain: Chain) -> AsyncGenerator[str, None]:
@@ -53,12 +56,21 @@ class Answer:
             prompt = await _answer_prompt(engine, turn, role, chain, cue)
             sampling = replace(run.sampling, constraint=run.terms.constraint)
             text = ""
-            async with aclosing(self._called(role, prompt, sampling, room)) as pieces:
-                async for piece in pieces:
-                    text += cut.take(piece)
-                    if cut.reached:
-                        break
-            if text := text + cut.rest():
+            try:
+                async with aclosing(self._called(role, prompt, sampling, room)) as pieces:
+                    async for piece in pieces:
+                        text += cut.take(piece)
+                        if cut.reached:
+                            break
+            except EngineRejected as error:
+                raise AnswerFormRejected(
+                    f"the form of the answer was refused ({error})", engine=role
+                ) from None
+            text += cut.rest()
+            # llama.cpp writes freely where it cannot make a grammar of a schema, and does not say so.
+            if self._finish == "stop" and run.terms.constraint.kind == "json" and not _is_json(text):
+                raise AnswerFormRejected("the answer was not kept to the form asked for", engine=role)
+            if text:
                 yield text
             return
         cue = "" if turn.thinking or run.direct else ANSWER_CUE
@@ -96,8 +108,16 @@ class Answer:
         finally:
             await call.aclose()
             self._tokens += call.usage.generated_tokens
-            finish = call.finish or "cancelled"
-            self._on_call(call_ended(role, "answer", call.usage, call.waited_s, finish))
+            self._finish = call.finish or "cancelled"
+            self._on_call(call_ended(role, "answer", call.usage, call.waited_s, self._finish))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def _answer_prompt(engine: Engine, turn: OpenTurn, role: Role, chain: Chain, begun: str) -> Prompt:

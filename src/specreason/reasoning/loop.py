@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from specreason.errors import EngineError, EngineTimeout, EngineUnavailable
+from specreason.errors import AnswerFormRejected, EngineError, EngineTimeout, EngineUnavailable
 from specreason.reasoning.answering import Answer
 from specreason.reasoning.answers import stated_answer
 from specreason.reasoning.chain import Chain, Role, check_chain
@@ -256,6 +256,8 @@ class Loop:
                 async for delta in deltas:
                     yield delta
         except EngineError as error:
+            if isinstance(error, AnswerFormRejected):
+                raise
             if role == "base" or self._answer_so_far.text or "base" not in thinking.policy.roles:
                 raise
             await thinking.lose_drafter(error)

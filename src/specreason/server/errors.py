@@ -8,6 +8,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from specreason.errors import (
+    AnswerFormRejected,
     ConfigError,
     ContextOverflow,
     EngineError,
@@ -25,6 +26,7 @@ _TOLD: Mapping[type[Exception], tuple[int, str | None, str]] = {
     ContextOverflow: (400, "messages", "context_length_exceeded"),
     InputError: (400, "messages", "invalid_messages"),
     ConfigError: (400, "messages", "unusable_conversation"),
+    AnswerFormRejected: (400, "response_format", "unsupported_form"),
     EngineTimeout: (504, None, "engine_timeout"),
     EngineUnavailable: (503, None, "engine_unavailable"),
     EngineError: (502, None, "engine_rejected"),
@@ -34,6 +36,7 @@ _TOLD: Mapping[type[Exception], tuple[int, str | None, str]] = {
 _PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/models")
 _ENGINES_FAULT = {
     "context_length_exceeded": "the conversation does not fit into the context of {engine}; shorten it",
+    "unsupported_form": "{engine}'s engine cannot keep an answer to the form asked for; simplify the schema",
     "engine_timeout": "{engine}'s server did not answer in time; try again later",
     "engine_unavailable": "{engine}'s server is unavailable; try again later",
     "engine_rejected": "{engine}'s server refused what was asked of it; the log of this server says more",
