@@ -35,6 +35,10 @@ class TraceError(SpecReasonError):
     """A trace could not be written to its end; the run itself came to its end."""
 
 
+class PolicyError(SpecReasonError):
+    """A policy broke its contract: it asks for the same signal again, or for one that cannot be had there."""
+
+
 class EngineError(SpecReasonError):
     """A model server failed. `engine` is the configured name of the engine ("base", "small")."""
 

@@ -1,15 +1,13 @@
 """Typed settings: one TOML file, then the environment, then flags."""
 
 from specreason.config.load import load_settings
+from specreason.config.scheme import Scheme
 from specreason.config.server import ServerSettings
 from specreason.config.settings import (
     EngineSettings,
     ReasoningSettings,
     SamplingSettings,
-    Scheme,
     Settings,
-    decodes,
-    method_of,
 )
 
 __all__ = [
@@ -19,7 +17,5 @@ __all__ = [
     "Scheme",
     "ServerSettings",
     "Settings",
-    "decodes",
     "load_settings",
-    "method_of",
 ]

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from specreason.config.load import env_name
-from specreason.config.settings import Settings
+from specreason.config.load import env_name, leaves
+from specreason.config.scheme import Scheme, known_schemes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,18 @@ class Knob:
     env: str
 
 
-def knobs(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[Knob]:
+def knobs() -> Iterator[Knob]:
     """Every knob, in the order of the sections."""
-    for name, field in section.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from knobs(kind, f"{prefix}{name}.")
-            continue
+    for key, field in leaves():
         extra: Any = field.json_schema_extra
         yield Knob(
-            key=prefix + name,
-            type=_type_name(kind),
+            key=key,
+            type=_type_name(field.annotation),
             default=_default(field),
             range=_range(field),
             unit=str(extra["unit"]) if extra else "",
             description=field.description or "",
-            env=env_name(prefix + name),
+            env=env_name(key),
         )
 
 
@@ -65,6 +61,8 @@ def _type_name(kind: Any) -> str:
         return " | ".join(str(choice) for choice in get_args(kind))
     if kind is SecretStr:
         return "secret"
+    if kind is Scheme:
+        return " | ".join(known_schemes())
     if get_origin(kind) is list:
         return f"list of {_type_name(get_args(kind)[0])}"
     options = [_type_name(part) for part in get_args(kind) if part is not type(None)]
@@ -80,8 +78,8 @@ def _default(field: FieldInfo) -> str:
             return "unset"
         case bool():
             return str(value).lower()
-        case str():
-            return '"' + value.replace("\n", "\\n") + '"'
+        case str() | Scheme():
+            return '"' + str(value).replace("\n", "\\n") + '"'
         case _:
             return str(value)
 

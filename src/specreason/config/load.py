@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from specreason.config.endpoint import shown_address
-from specreason.config.settings import Settings
+from specreason.config.policies import policy_sections
+from specreason.config.settings import EngineSettings, Settings
 from specreason.errors import ConfigError
 from specreason.text_files import read_text
 
@@ -57,12 +59,17 @@ def load_settings(
 
 def setting_keys(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
     """All dotted keys that can be set, in the order in which they are documented."""
+    return (key for key, _ in leaves(section, prefix))
+
+
+def leaves(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting by its dotted key, the knobs of all policies included."""
     for name, field in section.model_fields.items():
-        kind = field.annotation
+        kind = policy_sections() if section is Settings and name == "policy" else field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from setting_keys(kind, f"{prefix}{name}.")
+            yield from leaves(kind, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            yield prefix + name, field
 
 
 def env_name(key: str) -> str:
@@ -94,10 +101,12 @@ def _from_file(file: Path | None, env: Mapping[str, str]) -> Iterator[tuple[str,
 
 
 def _leaves(table: Mapping[str, object], prefix: str, origin: str) -> Iterator[tuple[str, object, str]]:
-    sections = {k.rsplit(".", 1)[0] for k in setting_keys() if "." in k}
+    sections = {key[:dot] for key in setting_keys() for dot, sign in enumerate(key) if sign == "."} | {
+        "models"
+    }
     for name, value in table.items():
         key = prefix + name
-        if isinstance(value, dict) and key in sections:
+        if isinstance(value, dict) and (key in sections or prefix == "models."):
             yield from _leaves(cast("dict[str, object]", value), f"{key}.", origin)
         else:
             yield key, value, origin
@@ -108,10 +117,17 @@ def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
     for name, value in sorted(env.items()):
         if not name.startswith(ENV_PREFIX) or name in ENV_OTHER:
             continue
-        if name not in known:
+        if (key := known.get(name) or _of_a_model(name)) is None:
             raise ConfigError(f"unknown environment variable {name}; {nearest(name, list(known))}")
         # Tables and lists (headers, server.api_keys) are written as in TOML.
-        yield known[name], _inline(name, value) if value.startswith(("{", "[")) else value, f"from {name}"
+        yield key, _inline(name, value) if value.startswith(("{", "[")) else value, f"from {name}"
+
+
+def _of_a_model(name: str) -> str | None:
+    """The key of a variable that sets something of one of the further models."""
+    parts = name.removeprefix(ENV_PREFIX).lower().split(ENV_NESTED)
+    known = len(parts) == 3 and parts[0] == "models" and parts[2] in EngineSettings.model_fields
+    return ".".join(parts) if known else None
 
 
 def _inline(name: str, value: str) -> object:
@@ -142,8 +158,10 @@ def _put(values: dict[str, object], key: str, value: object) -> None:
 
 def _explain(error: ValidationError, source: Mapping[str, str]) -> Iterator[str]:
     for problem in error.errors(include_input=True, include_url=False):
-        location = [str(part) for part in problem["loc"] if part not in {"function-plain"}]
-        key = next((k for k in (".".join(location[:n]) for n in (2, 1)) if k in source), ".".join(location))
+        location = [str(part) for part in problem["loc"] if not str(part).startswith("function-")]
+        key = next(
+            (k for k in (".".join(location[:n]) for n in (3, 2, 1)) if k in source), ".".join(location)
+        )
         origin = source.get(key, "")
         if problem["type"] == "extra_forbidden":
             yield f"unknown setting '{key}' {origin}; {nearest(key, list(setting_keys()))}".replace(" ;", ";")

@@ -9,29 +9,20 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_serializer, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_serializer, field_validator
 
 from specreason.config.endpoint import base_address, for_a_header, shown_address, without_texts
-from specreason.config.knobs import Section as _Section
+from specreason.config.knobs import Section
 from specreason.config.knobs import knob as _knob
+from specreason.config.policies import EveryPolicy, policy_sections
+from specreason.config.scheme import Scheme
 from specreason.config.server import ServerSettings
+from specreason.extensions import Kind, extensions
 
-Scheme = Literal["specreason", "base", "small", "specreason+decode", "base+decode"]
-_DECODE = "+decode"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def method_of(scheme: str) -> str:
-    """What a scheme does, apart from how the base model's tokens come about: the name without `+decode`."""
-    return scheme.removesuffix(_DECODE)
-
-
-def decodes(scheme: str) -> bool:
-    """Whether the base model is to write with token-level speculation."""
-    return scheme.endswith(_DECODE)
-
-
-class EngineSettings(_Section):
+class EngineSettings(Section):
     """Where one model lives: inside this process (no `url`) or behind an OpenAI-compatible endpoint."""
 
     model: Annotated[
@@ -179,27 +170,21 @@ class EngineSettings(_Section):
         return self.model_dump(mode="json").items()
 
 
-class ReasoningSettings(_Section):
+class ReasoningSettings(Section):
     """The method: who writes, what stands, when thinking ends."""
 
     scheme: Annotated[
         Scheme,
         _knob(
-            "specreason drafts and judges; base and small let one model write everything. With +decode the "
-            "base model writes with token-level speculation."
+            "The policy: which rule decides who writes a step and which drafts are accepted (base and small "
+            "let one model write everything). With +decode the base model writes with token-level speculation."
         ),
-    ] = "specreason"
-    threshold: Annotated[
-        float, _knob("A draft stands if its score is at least this (paper: 7).", unit="score", ge=0, le=9)
-    ] = 7.0
-    first_n_base_steps: Annotated[
-        int, _knob("The base model writes this many steps before the first draft.", unit="steps", ge=0)
-    ] = 0
+    ] = Scheme("specreason")
     speculate: Annotated[
         Literal["always", "auto"],
         _knob(
-            "auto measures what drafts cost and how they fare, and drafts only where it pays; lookahead, "
-            "drafts_per_step and hedge are then the most that it may use."
+            "auto measures what drafts and verdicts cost and how drafts fare, and drafts only where it pays; "
+            "lookahead, drafts_per_step and on_reject = hedge are then the most that it may use."
         ),
     ] = "always"
     lookahead: Annotated[
@@ -211,25 +196,38 @@ class ReasoningSettings(_Section):
     drafts_per_step: Annotated[
         int,
         _knob(
-            "Drafts of each step, written side by side; of those that stand the best is kept (paper: 1). "
+            "Drafts of each step, written side by side; the policy chooses among them (paper: 1). "
             "With lookahead a small model reached by URL runs ahead of each: the square of it at once.",
             unit="drafts",
             ge=1,
             le=16,
         ),
     ] = 1
-    hedge: Annotated[
-        bool,
-        _knob("The base model begins its own step while a draft is written and judged; one is cancelled."),
-    ] = False
-    salvage: Annotated[
-        bool,
+    schedule: Annotated[
+        str,
         _knob(
-            "Of a rejected draft the lines and sentences before its mistake stay, if the base model scores "
-            "them high enough, and it rewrites only the rest (paper: all of it). Where the base model "
-            "hedges, the step that it has begun is taken whole."
+            "What runs at the same time. auto: `lookahead` where that is above 0, else `sequential`; or the name "
+            "of a schedule that another package brings."
         ),
-    ] = False
+    ] = "auto"
+    on_reject: Annotated[
+        str,
+        _knob(
+            "What replaces a rejected draft. rewrite: the base model writes the step (paper). hedge: so it does, "
+            "but it begins while the draft is written and judged. keep_prefix: the lines and sentences before "
+            "the mistake stay where the policy accepts them, and the base model writes the rest."
+        ),
+    ] = "rewrite"
+
+    @field_validator("schedule", "on_reject")
+    @classmethod
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        kind: Kind = "schedules" if info.field_name == "schedule" else "repairs"
+        known = [*(["auto"] if kind == "schedules" else []), *extensions(kind)]
+        if name not in known:
+            raise ValueError(f"it must be one of {', '.join(known)}")
+        return name
+
     token_budget: Annotated[
         int,
         _knob(
@@ -251,17 +249,6 @@ class ReasoningSettings(_Section):
     answer_tokens: Annotated[
         int, _knob("Longest answer after thinking; not part of the budget.", unit="tokens", ge=1)
     ] = 1024
-    judge_method: Annotated[
-        Literal["greedy", "expected"],
-        _knob("greedy takes the likeliest token (no digit: rejected); expected the mean over the digits."),
-    ] = "greedy"
-    judge_prompt: Annotated[
-        Literal["auto", "paper", "inline"],
-        _knob(
-            "paper asks in a new user turn; inline asks in a few tokens inside the assistant's turn; "
-            "auto is inline on embedded engines, where prefill is dear, else paper."
-        ),
-    ] = "auto"
     instruction: Annotated[
         str,
         _knob(
@@ -271,7 +258,7 @@ class ReasoningSettings(_Section):
     ] = "auto"
 
 
-class SamplingSettings(_Section):
+class SamplingSettings(Section):
     """How tokens are drawn, for drafts, rewrites and answers alike; scores are always greedy."""
 
     temperature: Annotated[float, _knob("0 is greedy (paper: 0.6).", ge=0, le=2)] = 0.6
@@ -293,8 +280,11 @@ class SamplingSettings(_Section):
     ] = None
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be set, in the sections of the TOML file."""
+
+    # Policies import their knobs' class from here, so they are looked for only once settings are made.
+    model_config = ConfigDict(defer_build=True)
 
     pair: Annotated[
         str | None,
@@ -306,8 +296,18 @@ class Settings(_Section):
     small: Annotated[EngineSettings, Field(description="The small model.")] = Field(
         default_factory=EngineSettings
     )
+    models: Annotated[
+        dict[str, EngineSettings],
+        _knob(
+            "Further models, which a policy asks and which write nothing, for example a reward model: one table "
+            "[models.NAME] for each, with the settings of [base]."
+        ),
+    ] = Field(default_factory=dict[str, EngineSettings])
     reasoning: Annotated[ReasoningSettings, Field(description="The method.")] = Field(
         default_factory=ReasoningSettings
+    )
+    policy: Annotated[Section, EveryPolicy(), Field(description="The knobs of each policy.")] = Field(
+        default_factory=lambda: policy_sections()()
     )
     sampling: Annotated[SamplingSettings, Field(description="How tokens are drawn.")] = Field(
         default_factory=SamplingSettings

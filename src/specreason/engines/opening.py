@@ -1,57 +1,29 @@
 """The engines that the settings describe: connected, or loaded into this process."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Final, Literal
 
-from specreason.config import EngineSettings, Settings, decodes, method_of
+from specreason.config import EngineSettings, Settings
 from specreason.engines import embedded
 from specreason.engines.connect import connect
 from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
 from specreason.models import cache, gguf
 
-Seat = Literal["base", "small", "base+decode"]
-"""Which engine: a model by its role, or the base model with token-level speculation."""
 
-_ROLES_OF: Mapping[str, tuple[Literal["base", "small"], ...]] = {
-    "specreason": ("base", "small"),
-    "base": ("base",),
-    "small": ("small",),
-}
-DECODER: Final = "base+decode"
-
-
-def roles_of(scheme: str) -> tuple[Literal["base", "small"], ...]:
-    """The models that a scheme needs."""
-    return _ROLES_OF[method_of(scheme)]
-
-
-def seats_of(schemes: Iterable[str]) -> tuple[Seat, ...]:
-    """The engines that any of these schemes needs, each once."""
-    return tuple(
-        dict.fromkeys(
-            DECODER if role == "base" and decodes(scheme) else role
-            for scheme in schemes
-            for role in roles_of(scheme)
-        )
-    )
-
-
-async def open_engine(seat: Seat, settings: EngineSettings, streams: int = 1) -> Engine:
+async def open_engine(name: str, settings: EngineSettings, streams: int = 1) -> Engine:
     """The engine that a section of the settings describes.
 
     `streams`: how many places of one conversation it is to keep in its cache.
     """
     if settings.url is not None:
-        return await connect(seat, settings)
+        return await connect(name, settings)
     if not settings.model:
         raise ConfigError(
-            f"the {seat} model is not set: set '{seat}.url' (an endpoint) or '{seat}.model' (weights in this "
+            f"the {name} model is not set: set '{name}.url' (an endpoint) or '{name}.model' (weights in this "
             "process; specreason models list)"
         )
     weights = cache.require(settings.model)
-    return await embedded.load(seat, weights, settings.model, _with_room(settings, streams))
+    return await embedded.load(name, weights, settings.model, _with_room(settings, streams))
 
 
 async def open_decoder(settings: Settings, streams: int = 1) -> Engine:
@@ -83,21 +55,6 @@ async def open_decoder(settings: Settings, streams: int = 1) -> Engine:
             "+decode, which shares text only"
         )
     return await embedded.load("base", weights, base.model, _with_room(base, streams), drafter)
-
-
-def judges(engine: Engine) -> bool:
-    """Whether an engine can score: it tells the next token's distribution, and truly."""
-    return engine.capabilities.first_token_logprobs > 0
-
-
-def check_judge(engine: Engine) -> None:
-    """Raise ConfigError if `engine` cannot score drafts."""
-    if not judges(engine):
-        raise ConfigError(
-            f"the base model's engine ({engine.model}) tells no log-probabilities of the next token, or "
-            "zeros, as some servers do while they speculate; so it cannot score drafts: use another server, "
-            "or let 'base.url' name one that does not speculate (specreason doctor)"
-        )
 
 
 def check_same_model(base: Engine, decoder: Engine) -> None:

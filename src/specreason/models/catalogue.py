@@ -188,9 +188,9 @@ POCKET_PAIR = "pocket"
 # brings.
 _POCKET_SETTINGS: dict[str, Any] = {
     "reasoning.instruction": "",
-    "reasoning.judge_prompt": "inline",
-    "reasoning.judge_method": "expected",
-    "reasoning.threshold": 5.0,
+    "policy.specreason.judge_prompt": "inline",
+    "policy.specreason.judge_method": "expected",
+    "policy.specreason.threshold": 5.0,
     "reasoning.max_step_tokens": 48,
     "reasoning.token_budget": 640,
     "reasoning.answer_tokens": 32,

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from specreason.config import EngineSettings, ReasoningSettings, Settings
+from specreason.config import Settings
+from specreason.config.knobs import Section
 from specreason.errors import ConfigError
 from specreason.models import catalogue
 
-S = TypeVar("S", ReasoningSettings, EngineSettings)
+S = TypeVar("S", bound=Section)
 
 
 def resolve(settings: Settings) -> Settings:
@@ -23,7 +24,9 @@ def resolve(settings: Settings) -> Settings:
     if named is None:
         return settings
     pair = catalogue.pair(named)
-    filled: dict[str, object] = {"pair": named, "reasoning": fitted(named, "reasoning", settings.reasoning)}
+    filled: dict[str, object] = {"pair": named}
+    filled["reasoning"] = fitted(named, "reasoning", settings.reasoning)
+    filled["policy"] = fitted(named, "policy", settings.policy)
     for (name, section), model in zip(sections.items(), (pair.base, pair.small), strict=True):
         if section.url is None and not pair.embedded and not section.model:
             raise ConfigError(
@@ -38,9 +41,11 @@ def resolve(settings: Settings) -> Settings:
 def fitted(pair: str | None, name: str, section: S) -> S:
     """A section of the settings with what suits the pair wherever the user said nothing."""
     suits: Mapping[str, Any] = catalogue.pair(pair).settings if pair else {}
-    own = {key.split(".", 1)[1]: value for key, value in suits.items() if key.startswith(f"{name}.")}
-    said = section.model_fields_set
-    return section.model_copy(update={key: value for key, value in own.items() if key not in said})
+    own = {key.removeprefix(f"{name}."): value for key, value in suits.items() if key.startswith(f"{name}.")}
+    update = {key: value for key, value in own.items() if key not in section.model_fields_set}
+    for inner in dict.fromkeys(key.partition(".")[0] for key in own if "." in key):
+        update[inner] = fitted(pair, f"{name}.{inner}", getattr(section, inner))
+    return section.model_copy(update={key: value for key, value in update.items() if "." not in key})
 
 
 def _check_decode_url(settings: Settings) -> None:

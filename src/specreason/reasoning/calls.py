@@ -1,24 +1,24 @@
 """The account of one engine call."""
 
 from specreason.engines.protocol import Finish, Usage
-from specreason.reasoning.chain import Role
-from specreason.reasoning.events import CallEnded, Phase
+from specreason.reasoning.events import CallEnded
+from specreason.reasoning.records import Phase
 
 
 def call_ended(
-    role: Role,
+    role: str,
     phase: Phase,
     usage: Usage,
     seconds: float,
     finish: Finish,
     *,
     delivered: int | None = None,
-    at: float = 0.0,
+    signal: str | None = None,
 ) -> CallEnded:
     """The event of a call that is over; `seconds` waited, `delivered` tokens of it used (None: all)."""
     generated = usage.generated_tokens
     return CallEnded(
-        at=at,
+        at=0.0,  # set when it is emitted
         role=role,
         phase=phase,
         prompt_tokens=usage.prompt_tokens,
@@ -31,4 +31,5 @@ def call_ended(
         finish=finish,
         token_drafts=usage.token_drafts,
         token_drafts_kept=usage.token_drafts_kept,
+        signal=signal,
     )

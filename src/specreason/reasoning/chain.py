@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine, Prompt, Segment
 from specreason.reasoning.steps import Step, normalised
-
-Role = Literal["base", "small"]
 
 _LONGEST_CYCLE = 4
 _REMEMBERED = 2 * _LONGEST_CYCLE - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """The kept steps so far. `prompts`: what each model in use has been given, the kept steps included."""
+    """The kept steps so far. `prompts`: what each model in use has been given, the kept steps included.
+
+    Compared by identity: the end of a chain is one place, whatever leads to another one like it.
+    """
 
     prompts: Mapping[Role, Prompt]
     length: int = 0
@@ -59,5 +60,5 @@ def check_chain(chain: Chain) -> None:
     if chain.last is None:
         return
     for role, prompt in chain.prompts.items():
-        said = prompt.segments[-1].text.replace("\u2060", "")
-        assert said == chain.last.text.replace("\u2060", ""), f"{role} reads another step than was kept"
+        read = prompt.segments[-1].text.replace("\u2060", "")
+        assert read == chain.last.text.replace("\u2060", ""), f"{role} reads another step than was kept"

@@ -10,15 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Finish
-from specreason.reasoning.chain import Role
-from specreason.reasoning.judge import Method
+from specreason.reasoning.records import Phase, StepRecord
 from specreason.reasoning.steps import End
 
-TRACE_VERSION = 1
-
-Phase = Literal["draft", "score", "rewrite", "base", "answer"]
-"""What a call was for; `base` is a step that the base model wrote without a draft before it."""
+TRACE_VERSION = 2
 
 Ended = Literal["closed", "stopped", "answer", "budget", "context", "repetition"]
 """Why thinking ended: the model closed its block, stopped, stated the answer; we closed it for the rest."""
@@ -26,7 +23,7 @@ Ended = Literal["closed", "stopped", "answer", "budget", "context", "repetition"
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The run begins. `settings` are those of the method and of sampling.
+    """The run begins. `settings`: of the method, the policy and the sampling.
 
     `prompt_tokens`: of the problem as each model reads it; None where the engine takes text only.
     """
@@ -61,25 +58,28 @@ class StepDrafted:
 
 
 @dataclass(frozen=True, slots=True)
-class StepScored:
-    """The base model scored a draft (`sample`, see `StepDrafted`); see `judge.Score`."""
+class SignalMeasured:
+    """The policy had something measured about step `index`.
+
+    `draft`: about which draft (`StepDrafted.sample`), None for the place or all drafts together. `value`: None
+    where nothing could be read, or it is no number. `seconds`: waited for it.
+    """
 
     at: float
     index: int
+    draft: int | None
+    name: str
     value: float | None
-    method: Method
-    coverage: float
-    digits: Mapping[str, float]
     seconds: float
-    sample: int = 0
-    event: Literal["step_scored"] = "step_scored"
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    event: Literal["signal_measured"] = "signal_measured"
 
 
 @dataclass(frozen=True, slots=True)
 class StepRejected:
-    """No draft of a step stands. `tokens`: of all its drafts.
+    """No draft of a step is accepted. `tokens`: of all its drafts.
 
-    `reason`: score, unscorable, repetition, or a policy's own; of the favourite.
+    `reason`: score, unscorable, repetition, or a policy's own.
     """
 
     at: float
@@ -90,55 +90,24 @@ class StepRejected:
 
 
 @dataclass(frozen=True, slots=True)
-class StepRewritten:
-    """The base model wrote a step in place of a rejected draft.
-
-    `salvaged`: the beginning of the draft that stays; then `text`, `tokens` and `seconds` are of the rest.
-    """
+class StepKept:
+    """A step is kept: the one event of every step of the chain."""
 
     at: float
-    index: int
-    text: str
-    tokens: int
-    seconds: float
-    end: End
-    salvaged: str = ""
-    event: Literal["step_rewritten"] = "step_rewritten"
-
-
-@dataclass(frozen=True, slots=True)
-class StepAccepted:
-    """A step is kept: the one event of every step of the chain. `seconds`: what its author needed.
-
-    `sample`: which of the drafts it was. `outdone`: tokens of the other drafts of the step. `stood`: how many
-    of its drafts stand, this one included. `salvaged`: how many of `tokens`, at the beginning, are those of a
-    rejected draft; the base model wrote the rest.
-    """
-
-    at: float
-    index: int
-    author: Role
-    text: str
-    tokens: int
-    seconds: float
-    end: End
-    sample: int = 0
-    outdone: int = 0
-    stood: int = 0
-    salvaged: int = 0
-    event: Literal["step_accepted"] = "step_accepted"
+    step: StepRecord
+    event: Literal["step_kept"] = "step_kept"
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """From step `index` on it is done this way, until told otherwise; see `plan.Plan`."""
+    """From step `index` on steps are written this way, until the next event of this kind; see `plan.Plan`."""
 
     at: float
     index: int
     author: Role
     lookahead: int
     drafts: int
-    hedge: bool
+    on_reject: str
     reason: str
     event: Literal["planned"] = "planned"
 
@@ -147,13 +116,14 @@ class Planned:
 class CallEnded:
     """One engine call is over.
 
-    `delivered_tokens` went into steps or the answer; what was generated beyond them is lost.
+    `role`: base, small, or the name of a further model. `signal`: what was measured with it, if it was for that.
+    `delivered_tokens` went into steps or the answer; what was generated beyond them is discarded.
     `token_drafts`: tokens that the engine's own drafter proposed, `token_drafts_kept`: those of them that
     came out. None: the engine does not say.
     """
 
     at: float
-    role: Role
+    role: str
     phase: Phase
     prompt_tokens: int | None
     cached_tokens: int | None
@@ -165,16 +135,17 @@ class CallEnded:
     finish: Finish
     token_drafts: int | None = None
     token_drafts_kept: int | None = None
+    signal: str | None = None
     event: Literal["call_ended"] = "call_ended"
 
 
 @dataclass(frozen=True, slots=True)
-class DrafterLost:
+class Fallback:
     """The small model failed; the base model goes on alone."""
 
     at: float
     reason: str
-    event: Literal["drafter_lost"] = "drafter_lost"
+    event: Literal["fallback"] = "fallback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,13 +199,12 @@ class Failed:
 Event = (
     Started
     | StepDrafted
-    | StepScored
+    | SignalMeasured
     | StepRejected
-    | StepRewritten
-    | StepAccepted
+    | StepKept
     | Planned
     | CallEnded
-    | DrafterLost
+    | Fallback
     | Interrupted
     | ThinkingEnded
     | AnswerDelta

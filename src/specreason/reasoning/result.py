@@ -1,84 +1,72 @@
-"""The result of a run: nothing but the fold of its events."""
+"""The result of a run: its steps as the loop recorded them, and what its calls add up to."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from specreason.reasoning.chain import Role
+from specreason.config.scheme import Role
 from specreason.reasoning.events import (
     AnswerDelta,
     CallEnded,
-    DrafterLost,
     Ended,
     Event,
+    Fallback,
     Finished,
-    Phase,
-    Planned,
     Started,
-    StepAccepted,
-    StepDrafted,
+    StepKept,
     StepRejected,
-    StepScored,
     ThinkingEnded,
 )
+from specreason.reasoning.records import Phase, StepRecord
 
-RESULT_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class KeptStep:
-    """A step of the chain. `score` is that of the (best) draft, also where the base model rewrote it.
-
-    `plan`: why it was drafted or not, where that is chosen step by step (`speculate = "auto"`). `salvaged`:
-    how many of `tokens`, at the beginning, are a rejected draft's; they count as kept by the small model.
-    """
-
-    index: int
-    author: Role
-    text: str
-    tokens: int
-    seconds: float
-    score: float | None
-    rewritten: bool
-    plan: str | None = None
-    salvaged: int = 0
+RESULT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens of one model. `prompt` and `cached` over the calls that told `cached`.
-
-    `token_drafts`: proposed inside its engine, token by token; `token_drafts_kept`: those that came out.
-    """
+    """Tokens of one model. `generated` are all that it wrote: `kept`, `scored` and `discarded` add up to them."""
 
     generated: int = 0
+    """In all calls that are over."""
     kept: int = 0
-    discarded: int = 0
+    """In the chain and in the answer."""
+    scored: int = 0
+    """Written while something was measured, and kept nowhere."""
     prompt: int = 0
+    """Of the prompts of calls whose engine reports how much of them its cache held."""
     cached: int = 0
+    """Of those, in the cache."""
     token_drafts: int = 0
+    """Proposed inside its engine, token by token."""
     token_drafts_kept: int = 0
+    """Of those, generated."""
+
+    @property
+    def discarded(self) -> int:
+        """In rejected and unused drafts, and beyond the end of a step."""
+        return max(0, self.generated - self.kept - self.scored)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What came of a problem.
 
-    `answer`: what the text states, None if nothing; `answer_text`: as written. `drafts`: steps that were
-    drafted, once or several times. `acceptance_rate`: share of them that stand, None without drafts.
-    `seconds`: waited for the engines, by phase. `degraded`: why the base model had to go on alone.
+    `answer`: what the text states, None if nothing; `answer_text`: as written. `drafts`: steps whose drafts were
+    judged; `accepted`: those of which one was kept. `rejections`: how many drafts were rejected,
+    by reason. `tokens`: by role, and by name for further models. `seconds`: waited for the engines, by phase. `degraded`: why the
+    base model had to go on alone.
     """
 
     scheme: str = ""
     models: Mapping[Role, str] = field(default_factory=dict[Role, str])
     answer: str | None = None
     answer_text: str = ""
-    steps: tuple[KeptStep, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
     ended: Ended | None = None
     drafts: int = 0
     accepted: int = 0
-    unscorable: int = 0
-    tokens: Mapping[Role, Tokens] = field(default_factory=dict[Role, Tokens])
+    rejections: Mapping[str, int] = field(default_factory=dict[str, int])
+    tokens: Mapping[str, Tokens] = field(default_factory=dict[str, Tokens])
     seconds: Mapping[Phase, float] = field(default_factory=dict[Phase, float])
     total_s: float = 0.0
     degraded: str | None = None
@@ -92,8 +80,13 @@ class Result:
 
     @property
     def acceptance_rate(self) -> float | None:
-        """Share of the drafts that were kept, 0 to 1; None where no draft was judged (scheme small)."""
-        return self.accepted / self.drafts if self.drafts and self.scheme != "small" else None
+        """Share of the drafts that were kept, 0 to 1; None where no draft was judged."""
+        return self.accepted / self.drafts if self.drafts else None
+
+    @property
+    def unscorable(self) -> int:
+        """Steps whose draft was rejected because the judge's reply was no score."""
+        return self.rejections.get("unscorable", 0)
 
     @property
     def cached_token_share(self) -> float | None:
@@ -103,118 +96,95 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """The result for JSON, with what is derived from it."""
+        tokens = {role: asdict(t) | {"discarded": t.discarded} for role, t in self.tokens.items()}
         return asdict(self) | {
+            "tokens": tokens,
             "thinking": self.thinking,
             "acceptance_rate": self.acceptance_rate,
+            "unscorable": self.unscorable,
             "cached_token_share": self.cached_token_share,
         }
 
 
 class Tally:
-    """A result in the making: takes events one at a time, tells the result so far at any time."""
+    """A result in the making: takes events one at a time, gives the result so far at any time."""
 
     def __init__(self) -> None:
-        self._started: Started | None = None
-        self._steps: list[KeptStep] = []
+        self._result = Result()
+        self._steps: list[StepRecord] = []
         self._answer_text: list[str] = []
-        self._answer: str | None = None
-        self._ended: Ended | None = None
-        self._finished = False
-        self._degraded: str | None = None
-        self._drafts = self._accepted = self._unscorable = 0
-        self._tokens: dict[Role, Tokens] = {}
+        self._tokens: dict[str, Tokens] = {}
         self._seconds: dict[Phase, float] = {}
-        self._at = 0.0
-        self._on_table: Literal["nothing", "draft", "rejected"] = "nothing"
-        self._scores: dict[int, float | None] = {}
-        self.plan: str | None = None  # why the next steps are written as they are, where that is chosen
 
     def take(self, event: Event) -> None:
         """Count one more event."""
-        self._at = event.at
+        result = replace(self._result, total_s=event.at)
         match event:
             case Started():
-                self._started = event
-            case Planned():
-                self.plan = event.reason
-            case StepDrafted():
-                self._drafts += event.sample == 0
-                self._on_table = "draft"
-            case StepScored():
-                self._scores[event.sample] = event.value
-                self._unscorable += event.value is None
-            case StepRejected():
-                self._on_table = "rejected"
-                self._count("small", discarded=event.tokens)
-            case StepAccepted():
-                self._keep(event)
+                result = replace(result, scheme=event.scheme, models=event.models)
+            case StepRejected(reason=reason):
+                rejections = {**result.rejections, reason: result.rejections.get(reason, 0) + 1}
+                result = replace(result, drafts=result.drafts + 1, rejections=rejections)
+            case StepKept(step=step):
+                self._keep(step)
+                accepted = step.outcome == "accepted"
+                drafts, kept = result.drafts + accepted, result.accepted + accepted
+                result = replace(result, drafts=drafts, accepted=kept)
             case CallEnded():
                 self._call(event)
-            case DrafterLost():
-                self._degraded, self.plan = event.reason, None
+            case Fallback():
+                result = replace(result, degraded=event.reason)
             case ThinkingEnded():
-                self._ended = event.reason
+                result = replace(result, ended=event.reason)
             case AnswerDelta():
                 self._answer_text.append(event.text)
             case Finished():
-                self._answer, self._finished = event.answer, True
+                result = replace(result, answer=event.answer, finished=True)
             case _:
                 pass
+        self._result = result
 
     def result(self) -> Result:
         """The result of the events so far."""
-        return Result(
-            scheme=self._started.scheme if self._started else "",
-            models=self._started.models if self._started else {},
-            answer=self._answer,
+        return replace(
+            self._result,
             answer_text="".join(self._answer_text),
             steps=tuple(self._steps),
-            ended=self._ended,
-            drafts=self._drafts,
-            accepted=self._accepted,
-            unscorable=self._unscorable,
             tokens=dict(self._tokens),
             seconds=dict(self._seconds),
-            total_s=self._at,
-            degraded=self._degraded,
-            finished=self._finished,
         )
 
-    def _keep(self, event: StepAccepted) -> None:
-        self._accepted += self._on_table == "draft"
-        rewritten = self._on_table == "rejected"
-        score = max((s for s in self._scores.values() if s is not None), default=None)
-        told = (event.index, event.author, event.text, event.tokens, event.seconds)
-        self._steps.append(KeptStep(*told, score, rewritten, self.plan, event.salvaged))
-        self._count(event.author, kept=event.tokens - event.salvaged)
-        if event.salvaged:
-            self._count("small", kept=event.salvaged)
-        if event.outdone:
-            self._count("small", discarded=event.outdone)
-        self._on_table, self._scores = "nothing", {}
+    def _keep(self, step: StepRecord) -> None:
+        self._steps.append(step)
+        if step.small_tokens:
+            self._count("small", kept=step.small_tokens)
+        if step.base_tokens:
+            # What was written to measure something is kept after all.
+            scored = -step.base_tokens if step.origin == "instead" else 0
+            self._count("base", kept=step.base_tokens, scored=scored)
 
     def _call(self, event: CallEnded) -> None:
-        told = event.cached_tokens is not None and event.prompt_tokens is not None
+        known = event.cached_tokens is not None and event.prompt_tokens is not None
         self._count(
             event.role,
             generated=event.generated_tokens,
-            discarded=event.generated_tokens - event.delivered_tokens,
             kept=event.delivered_tokens if event.phase == "answer" else 0,
-            prompt=(event.prompt_tokens or 0) if told else 0,
+            scored=event.generated_tokens if event.phase == "score" else 0,
+            prompt=(event.prompt_tokens or 0) if known else 0,
             cached=event.cached_tokens or 0,
             token_drafts=event.token_drafts or 0,
             token_drafts_kept=event.token_drafts_kept or 0,
         )
         self._seconds[event.phase] = self._seconds.get(event.phase, 0.0) + event.seconds
 
-    def _count(self, role: Role, **counts: int) -> None:
+    def _count(self, role: str, **counts: int) -> None:
         before = self._tokens.get(role, Tokens())
         grown = {name: getattr(before, name) + count for name, count in counts.items()}
         self._tokens[role] = replace(before, **grown)
 
 
 def fold(events: Iterable[Event]) -> Result:
-    """The result that `events` tell."""
+    """The result of `events`."""
     tally = Tally()
     for event in events:
         tally.take(event)

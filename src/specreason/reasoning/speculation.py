@@ -1,49 +1,72 @@
-"""What a schedule puts in order: drafting, judging, hedging on the engines of one run."""
+"""What schedules and repairs work with: drafting, judging and rewriting on the models of one run."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
 
-from specreason.engines.waiting import waiting
-from specreason.errors import EngineError
-from specreason.reasoning.chain import Chain, Role
-from specreason.reasoning.plan import Plan
-from specreason.reasoning.policies.contract import Boundary, Known, More, Reject, Signal, Situation
-from specreason.reasoning.schedule import Draft, Drafted, DrafterFailed, Hold, Verified, favourite
+from specreason.config.scheme import Role
+from specreason.errors import EngineError, PolicyError
+from specreason.reasoning.chain import Chain
+from specreason.reasoning.gathering import gathered
+from specreason.reasoning.planning.plan import Plan
+from specreason.reasoning.policies.contract import Accept, Reject
+from specreason.reasoning.run import Run
+from specreason.reasoning.schedules.contract import (
+    Draft,
+    Drafted,
+    DrafterFailed,
+    Pause,
+    Verified,
+    favourite,
+)
+from specreason.reasoning.signals.contract import Measured
+from specreason.reasoning.signals.measuring import Measuring
 from specreason.reasoning.steps import Step, normalised
 from specreason.reasoning.thinking import Thinking
-
-T = TypeVar("T")
+from specreason.reasoning.writers import Writers
 
 
 class Speculating:
-    """See `schedule.Speculation`. `plan` is the one in force."""
+    """See `schedules.contract.Speculation` and `repairs.contract.Repairing`. `plan` is the one in force.
 
-    def __init__(self, thinking: Thinking, plan: Plan) -> None:
+    `checked`: what was measured of beginnings of a rejected draft.
+    """
+
+    def __init__(
+        self, run: Run, thinking: Thinking, writers: Writers, measuring: Measuring, plan: Plan
+    ) -> None:
+        self._run = run
         self._thinking = thinking
+        self._writers = writers
+        self._measuring = measuring
         self._plan = plan
+        self.checked: list[Measured] = []
 
-    async def draft(self, chain: Chain, row: int = 0) -> Drafted | None:
-        """See `Speculation.draft`. Drafts that come out alike are one."""
-        thinking = self._thinking
-        if thinking.end_of(chain) is not None or await author(thinking, chain) != "small":
+    # ------------------------------------------------------------ for schedules
+
+    async def begin(self, chain: Chain) -> None:
+        """See `Speculation`."""
+        if self._writers.base is not None and self._thinking.end_of(chain) is None:
+            await self._plan.repair.begin(self, chain)
+
+    async def draft(self, chain: Chain, lane: int = 0) -> Drafted | None:
+        """See `Speculation`. Drafts that come out alike are one; those that go round in a circle are dropped."""
+        if self._thinking.end_of(chain) is not None or await self.author(chain) != "small":
             return None
-        if thinking.base is not None and not self._plan.hedge:
-            await thinking.base.hold()
-        left = thinking.left(chain)
-        pens, unused = thinking.pens(row, self._plan.drafts)
-        for pen in unused:
-            await pen.hold()
+        if self._writers.base is not None and not self._plan.repair.beside:
+            await self._writers.base.pause()
+        left = self._thinking.left(chain)
+        drafters, unused = self._writers.of_lane(lane, self._plan.drafts)
+        for drafter in unused:
+            await drafter.pause()
         try:
-            written = await _all(pen.next_step(chain, "draft", left) for pen in pens)
+            written = await gathered(drafter.next_step(chain, "draft", left) for drafter in drafters)
         except EngineError as error:
             raise DrafterFailed(error) from error
         steps: dict[str, Step] = {}
         for step, _ in written:
             steps.setdefault(normalised(step.text), step)
-        unlike = tuple(steps.values())
-        # What stands is read by both models anyway; a schedule may have to know it before.
-        drafts = [Draft(step, await thinking.extended(chain, step, "small")) for step in unlike]
+        unlike = [step for step in steps.values() if not chain.repeats(step)] or [written[0][0]]
+        # What is kept is read by both models anyway; a schedule may have to know it before.
+        drafts = [Draft(step, await self._writers.read(chain, step, "small")) for step in unlike]
         return Drafted(
             drafts=tuple(drafts),
             seconds=max(seconds for _, seconds in written),
@@ -51,66 +74,71 @@ class Speculating:
             tokens=sum(step.tokens for step, _ in written),
         )
 
-    async def hold(self, row: int = 0) -> None:
-        """See `Speculation.hold`."""
-        for pen in self._thinking.pens(row, 0)[1]:
-            await pen.hold()
+    async def pause(self, lane: int = 0) -> None:
+        """See `Speculation`."""
+        for drafter in self._writers.of_lane(lane, 0)[1]:
+            await drafter.pause()
 
-    async def hedge(self, chain: Chain) -> None:
-        """See `Speculation.hedge`."""
-        base = self._thinking.base
-        if base is not None and self._thinking.end_of(chain) is None:
-            await base.begin(chain, "rewrite", self._thinking.left(chain))
-
-    async def verify(self, chain: Chain, drafted: Drafted, before_measuring: Hold) -> tuple[Verified, ...]:
-        """See `Speculation.verify`. A draft that goes round in a circle is rejected unasked."""
-        return await _all(
-            verdict_on(self._thinking, chain, draft, before_measuring) for draft in drafted.drafts
+    async def verify(self, chain: Chain, drafted: Drafted, before_measuring: Pause) -> Verified:
+        """See `Speculation`. A draft that goes round in a circle is rejected unasked."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        if chain.repeats(drafted.drafts[0].step) and "base" in self._writers.roles:
+            return Verified(drafted, Reject("repetition"), self._measuring.known_of(chain), 0.0)
+        verdict, signals = await self._measuring.verdict(
+            chain, drafted.drafts, drafted.favourite, before_measuring
         )
+        if isinstance(verdict, Reject) and "base" not in self._writers.roles:
+            raise PolicyError(
+                f"a draft was rejected ({verdict.reason}), and there is no base model to replace it"
+            )
+        return Verified(drafted, verdict, signals, clock() - started)
 
+    async def author(self, chain: Chain) -> Role:
+        """Who is to write after `chain`, by the policy; drafts that are not decided yet are taken as accepted."""
+        undecided = chain.length - self._thinking.chain.length
+        return await self._measuring.author(chain, (*self._thinking.outcomes, *(True,) * undecided))
 
-async def verdict_on(
-    thinking: Thinking, chain: Chain, draft: Draft, before_measuring: Hold | None = None
-) -> Verified:
-    """The policy's verdict; `before_measuring` is awaited before any model is asked anything."""
-    policy, known = thinking.policy, Known()
-    if chain.repeats(draft.step) and "base" in policy.roles:
-        return Verified(Reject("repetition"), known)
-    while isinstance(verdict := policy.verdict(draft.step, known), More):
-        if before_measuring is not None:
-            await before_measuring()
-        known = await measured(thinking, known, verdict.signal, chain, draft)
-    return Verified(verdict, known)
+    # ------------------------------------------------------------ for repairs
 
+    @property
+    def max_step_tokens(self) -> int:
+        """See `Repairing`."""
+        return self._run.settings.max_step_tokens
 
-async def author(thinking: Thinking, chain: Chain) -> Role:
-    """Who is to write after `chain`, by the policy; drafts that are not decided yet are taken to stand."""
-    undecided = chain.length - thinking.chain.length
-    boundary, known = Boundary(chain.length, (*thinking.verdicts, *(True,) * undecided)), Known()
-    while isinstance(choice := thinking.policy.author(boundary, known), More):
-        known = await measured(thinking, known, choice.signal, chain, None)
-    return choice.role
+    def left(self, chain: Chain) -> int:
+        """See `Repairing`."""
+        return self._thinking.left(chain)
 
+    async def begin_writing(self, chain: Chain) -> None:
+        """See `Repairing`."""
+        assert self._writers.base is not None
+        await self._writers.base.begin(chain, "rewrite", self._thinking.left(chain))
 
-async def measured(
-    thinking: Thinking, known: Known, signal: Signal[object], chain: Chain, draft: Draft | None
-) -> Known:
-    """`known` and one more signal."""
-    run = thinking.run
-    step, after = (None, None) if draft is None else (draft.step, draft.after)
-    situation = Situation(chain, step, after, run.engines, run.session)
-    with waiting():
-        return known.plus(signal, await signal.measure(situation))
+    async def write(self, chain: Chain, max_tokens: int) -> tuple[Step, float]:
+        """See `Repairing`."""
+        assert self._writers.base is not None
+        await self._writers.pause_drafters()
+        return await self._writers.base.next_step(chain, "rewrite", max_tokens)
 
+    async def read(self, chain: Chain, step: Step, author: Role) -> Chain:
+        """See `Repairing`."""
+        return await self._writers.read(chain, step, author)
 
-async def _all(work: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
-    """The results, in order. If one fails the others are cancelled and its error is raised."""
-    first, *others = work
-    if not others:
-        return (await first,)
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in (first, *others)]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return tuple(task.result() for task in tasks)
+    async def cut(self, step: Step, length: int) -> Step:
+        """See `Repairing`. Where the engine counts no tokens they are taken to be as long as the draft's."""
+        text = step.text[:length]
+        try:
+            ids = (await self._run.engines["small"].tokenize(text)).ids
+        except EngineError as error:
+            raise DrafterFailed(error) from error
+        tokens = len(ids) if ids is not None else round(step.tokens * length / len(step.text))
+        return Step(text, ids, min(tokens, step.tokens), step.logprobs[:tokens], "boundary")
+
+    async def accepts(self, chain: Chain, draft: Draft) -> bool:
+        """See `Repairing`."""
+        if chain.repeats(draft.step):
+            return False
+        verdict, signals = await self._measuring.verdict(chain, [draft], 0)
+        self.checked += signals.measured
+        return isinstance(verdict, Accept)

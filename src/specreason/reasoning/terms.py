@@ -1,17 +1,10 @@
 """What one caller asks for beyond the method: where the answer is cut, how much in all, how much patience."""
 
-import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from specreason.engines.protocol import Constraint
-from specreason.engines.waiting import waiting
-
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 2.0
-_MOST_WAITS = 10  # for one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +22,6 @@ class Terms:
     resume_within: float = 0.0
     constraint: Constraint | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
-
-
-class Patience:
-    """How long to go on trying: `seconds` since the model was last seen at work, with growing pauses.
-
-    A model that works again and then breaks off has its time anew, but not without end: if it breaks off time
-    and again before there is progress, the work itself may be what breaks it.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._until: float | None = None
-        self._pause = _FIRST_PAUSE_S
-        self._waits = 0  # since the last progress
-
-    @property
-    def begins(self) -> bool:
-        """Whether a wait begins with the next pause, and there is time for one."""
-        return self._until is None and self._seconds > 0 and self._waits < _MOST_WAITS
-
-    def back(self) -> None:
-        """The model was seen at work: the next failure begins another wait."""
-        self._until, self._pause = None, _FIRST_PAUSE_S
-
-    def renew(self) -> None:
-        """There was progress, which stays."""
-        self.back()
-        self._waits = 0
-
-    async def pause(self) -> bool:
-        """Wait a while before the next try; False, at once, if there is no time left for one."""
-        now = time.monotonic()
-        if self._until is None:
-            self._until = now + self._seconds
-            self._waits += 1
-        if now >= self._until or self._waits > _MOST_WAITS:
-            return False
-        with waiting():
-            await asyncio.sleep(min(self._pause, self._until - now))
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
-        return True
 
 
 class AnswerCut:

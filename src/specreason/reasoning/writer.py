@@ -1,4 +1,4 @@
-"""One model's pen: steps taken one by one from a single open stream.
+"""One model's writer: steps taken one by one from a single open stream.
 
 A model's natural state is writing. The stream stays open for as long as the chain grows by exactly what the
 model writes; when the chain goes another way, or another model has to work, the stream is closed, which
@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine, Generation, Sampling
 from specreason.errors import EngineUnavailable
 from specreason.reasoning.calls import call_ended
-from specreason.reasoning.chain import Chain, Role
-from specreason.reasoning.events import CallEnded, Phase
+from specreason.reasoning.chain import Chain
+from specreason.reasoning.events import CallEnded
+from specreason.reasoning.records import Phase
 from specreason.reasoning.steps import Step, StepSplitter
 
 SEEDS = 10_000  # of one writer: more than a conversation opens streams
@@ -30,7 +32,7 @@ class StepShape:
 
 
 class Writer:
-    """Writes steps with `engine`. `on_call` is told of every call when it is over.
+    """Writes steps with `engine`. `on_call` gets every call when it is over.
 
     `number`: of several writers of one model for one conversation; each draws with seeds of its own.
     """
@@ -51,7 +53,7 @@ class Writer:
         self._shape = shape
         self._sampling = sampling
         self._session = session if number == 0 else f"{session}/{number}"  # a cache slot of its own
-        self._aside = f"{session}/{number + 1}"  # for what is begun beside other work of the same model
+        self._aside = f"{session}/{number + 1}"  # for what is started beside other work of the same model
         self._on_call = on_call
         self._opened = number * SEEDS
         self._stream: Generation | None = None
@@ -60,7 +62,11 @@ class Writer:
         self._ready: deque[Step] = deque()
         self._last: Step | None = None
         self._delivered = 0
-        self._begun: tuple[Chain, Phase, asyncio.Task[tuple[Step, float]]] | None = None
+        self._started: tuple[Chain, Phase, asyncio.Task[tuple[Step, float]]] | None = None
+
+    def draw_from(self, number: int) -> None:
+        """Draw with the seeds from this number on."""
+        self._opened = number
 
     async def next_step(self, chain: Chain, phase: Phase, max_tokens: int) -> tuple[Step, float]:
         """The model's next step after `chain`, and the seconds waited for it.
@@ -68,23 +74,23 @@ class Writer:
         `max_tokens` bounds a newly opened stream. A stream that breaks in the middle of a step is opened once
         more from the last kept step; raises EngineError if that fails too.
         """
-        if self._begun is not None:
-            begun_after, begun_phase, writing = self._begun
-            if begun_after is chain and begun_phase == phase:
-                self._begun = None
+        if self._started is not None:
+            after, started_phase, writing = self._started
+            if after is chain and started_phase == phase:
+                self._started = None
                 return await self._delivery(*await writing)
-            await self.hold()
+            await self.pause()
         return await self._delivery(*await self._next_or_again(chain, phase, max_tokens))
 
     async def begin(self, chain: Chain, phase: Phase, max_tokens: int) -> None:
-        """Write the step after `chain` already now, for a `next_step` that may come, or `hold`.
+        """Write the step after `chain` already now, for a `next_step` that may come, or `pause`.
 
         Meanwhile the model scores, so this takes a cache slot besides: only here, since a slot that is new
         to the chain has to read it.
         """
-        await self.hold()
+        await self.pause()
         writing = asyncio.create_task(self._next_or_again(chain, phase, max_tokens, self._aside))
-        self._begun = (chain, phase, writing)
+        self._started = (chain, phase, writing)
 
     async def _next_or_again(
         self, chain: Chain, phase: Phase, max_tokens: int, session: str | None = None
@@ -98,10 +104,10 @@ class Writer:
             await self._close()
             return await self._next(chain, phase, max_tokens, session)
 
-    async def hold(self) -> None:
+    async def pause(self) -> None:
         """Stop writing: close the stream if one is open. The model's cache keeps what it has written."""
-        if self._begun is not None:
-            writing, self._begun = self._begun[2], None
+        if self._started is not None:
+            writing, self._started = self._started[2], None
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
         await self._close()

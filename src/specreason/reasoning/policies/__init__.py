@@ -1,1 +1,1 @@
-"""One file a rule; all knobs of a rule are in its file."""
+"""One file a policy, with all its knobs: who writes the next step, and whether a draft is accepted."""

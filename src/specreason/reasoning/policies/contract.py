@@ -1,55 +1,37 @@
-"""What a policy decides, and on what: two pure decisions over signals that are measured when asked for.
+"""What a policy decides, and on what: two pure decisions over signals that are measured when it asks for them.
 
 A policy names a signal that it needs by answering `More(signal)`; it is asked again once the signal is
 known. So a cascade, from free signals to dear ones, is a policy like any other.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from specreason.engines.protocol import Engine
-from specreason.reasoning.chain import Chain, Role
+from specreason.config.knobs import Section
+from specreason.config.scheme import Role
+from specreason.reasoning.signals.contract import Signal, Signals
+from specreason.reasoning.signals.task import Task
 from specreason.reasoning.steps import Step
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True)
+class StepStart:
+    """The place before a step: how many steps are kept, how the latest drafts fared (newest last)."""
+
+    index: int
+    outcomes: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """Where a signal is measured: the chain so far, the draft on the table, the chain if it stood.
+class Drafts:
+    """The drafts of one step, each different. `favourite`: the likeliest one by its own tokens, from 0."""
 
-    `draft` and `after` are None before a step is written.
-    """
+    steps: tuple[Step, ...]
+    favourite: int = 0
 
-    chain: Chain
-    draft: Step | None
-    after: Chain | None
-    engines: Mapping[Role, Engine]
-    session: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Signal(Generic[T]):
-    """Something that can be found out about a situation, at a price. Compared by identity."""
-
-    name: str
-    measure: Callable[[Situation], Awaitable[T]]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The signals measured so far in one situation."""
-
-    values: Mapping[Signal[Any], Any] = field(default_factory=dict[Signal[Any], Any])
-
-    def get(self, signal: Signal[T]) -> T | None:
-        """The signal's value, None if it was not measured."""
-        return self.values.get(signal)
-
-    def plus(self, signal: Signal[T], value: T) -> "Known":
-        """These signals and one more."""
-        return Known({**self.values, signal: value})
+    def __len__(self) -> int:
+        return len(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,50 +43,59 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The draft stands. `merit`: of several drafts of one step the one with the most is taken."""
+    """Keep draft `which`. `standing`: how many drafts would have been accepted, that one included."""
 
-    merit: float = 0.0
+    which: int = 0
+    standing: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The draft is discarded and the base model writes the step."""
+    """Discard all drafts. `instead`: a step of the base model that is already there and takes their place.
+
+    Without it the repair in force replaces the draft `which` (None: the favourite).
+    """
 
     reason: str
+    instead: Step | None = None
+    which: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """Measure this signal and ask again."""
+    """Measure this signal and ask again. `drafts`: of these only, where it is about drafts one by one."""
 
     signal: Signal[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Boundary:
-    """The place before a step: how many steps are kept, how the latest drafts fared (newest last)."""
-
-    index: int
-    verdicts: tuple[bool, ...] = ()
+    drafts: tuple[int, ...] | None = None
 
 
 class Policy(Protocol):
-    """A rule for who writes and what stands. Pure: the same arguments give the same answer."""
+    """A rule for one problem. Pure: the same arguments give the same answer."""
 
-    @property
-    def name(self) -> str:
-        """The name of the scheme."""
+    def author(self, start: StepStart, known: Signals) -> Write | More:
+        """Who writes the step at `start`."""
         ...
 
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        """The models that the rule needs."""
+    def verdict(self, drafts: Drafts, known: Signals) -> Accept | Reject | More:
+        """What becomes of the small model's drafts. `known` holds what was measured of the place, too."""
         ...
 
-    def author(self, boundary: Boundary, known: Known) -> Write | More:
-        """Who writes the step at `boundary`."""
-        ...
 
-    def verdict(self, draft: Step, known: Known) -> Accept | Reject | More:
-        """Whether the small model's draft stands."""
-        ...
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """A policy as it is found and set up."""
+
+    name: str
+    """The name of the scheme, and of the section [policy.NAME] that holds its knobs."""
+    knobs: type[Section]
+    """The class of its knobs; `Section` for none."""
+    make: Callable[[Any, Task], Policy | Awaitable[Policy]]
+    """Called with the knobs for each problem."""
+    roles: tuple[Role, ...] = ("base", "small")
+    """The models that write under it."""
+    models: tuple[str, ...] = ()
+    """Further models that it asks, by their names in [models.NAME]."""
+    repairs: tuple[str, ...] | None = None
+    """The values of `reasoning.on_reject` that go with it; None: all."""
+    source: str = ""
+    """Where the rule was published."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
-from specreason.reasoning.plan import Plan
+from specreason.reasoning.planning.plan import Plan
 
 # How much dearer a second draft or score makes a call. Where models run in batches hardly (decoding is bound
 # by memory); where they share a few cores it is nearly as dear as the first. Only a start: see `seconds`.
@@ -12,7 +12,7 @@ _SLOWED = 1.2  # both models at work at the same time, before anything was measu
 # Drafts that all runs on a base model have judged at a time: with more, scores take turns with the decoding
 # of steps. A guess for one large model on a GPU: eight drafts and their questions are about 1,000 tokens.
 CROWD = 8
-_GUESS_WORTH = 2  # drafts that weigh as much as the guess of how many stand
+_GUESS_WORTH = 2  # drafts that weigh as much as the guess of how many are accepted
 _TRUST = 1.0  # steps that weigh as much as the arithmetic
 _HOPELESS = 20  # drafts in vain after which tries do not get any rarer
 _GUESSED = 8.0  # failures that weigh as much as the guess of how alike they are
@@ -44,11 +44,12 @@ def mixed(measured: Mean, guess: float, worth: float) -> float:
 class Costs:
     """Seconds and chances. `more`: what a further draft, or work beside other work, adds, as a share.
 
-    `write`, `draft`: seconds a token of the base and of the small model; `score`: seconds a verdict; `step`:
-    tokens of a step; `stands`: share of drafts that stand; `alike`: of the other drafts of a step, share that
+    `write`, `draft`: seconds a token of the base and of the small model; `verdict`: seconds from a draft to its verdict; `step`:
+    tokens of a step; `acceptance`: share of drafts that are accepted; `alike`: of the other drafts of a step,
+    share that
     fails where one does; `kept`, `rewritten`: by plan, seconds a token of steps that were kept and rewritten;
     `at_work`: by plan, the runs that follow it; `saved`: seconds that may be spent on drafts that are not
-    expected to pay, or, below nothing, that drafts have lost lately; `in_vain`: drafts since one that stood.
+    expected to pay, or, below nothing, that drafts have lost lately; `in_vain`: drafts since one was accepted.
 
     What a plan comes to is never averaged as a whole: whether drafts stand varies from step to step and says
     the same of every plan, while what a step of either kind takes hardly varies, and only its plan tells it.
@@ -57,10 +58,10 @@ class Costs:
     more: float = BATCHED
     write: Mean = field(default_factory=Mean)
     draft: Mean = field(default_factory=Mean)
-    score: Mean = field(default_factory=Mean)
+    verdict: Mean = field(default_factory=Mean)
     step: Mean = field(default_factory=Mean)
     # A guess to begin with. Slow to forget: the drafts of one problem fare alike, and the next is another.
-    stands: Mean = field(default_factory=lambda: Mean(0.6, _GUESS_WORTH, newest=0.02))
+    acceptance: Mean = field(default_factory=lambda: Mean(0.6, _GUESS_WORTH, newest=0.02))
     alike: Mean = field(default_factory=Mean)
     kept: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
     rewritten: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
@@ -96,7 +97,7 @@ class Costs:
     @property
     def known(self) -> bool:
         """Whether everything was seen at least once."""
-        return bool(self.write.seen and self.draft.seen and self.score.seen)
+        return bool(self.write.seen and self.draft.seen and self.verdict.seen)
 
     def seconds(self, plan: Plan) -> float:
         """Expected seconds a step."""
@@ -120,10 +121,10 @@ class Costs:
         """Seconds of a step that is kept, and of one that is rewritten, as follows from their parts."""
         write = self.write.value * self.step.value
         dearer = 1 + self.more * (plan.drafts - 1)
-        draft, score = self.draft.value * self.step.value * dearer, self.score.value * dearer
+        draft, score = self.draft.value * self.step.value * dearer, self.verdict.value * dearer
         one_by_one = draft + score
-        if_kept = self._side_by_side(draft, score) if plan.lookahead else one_by_one
-        if plan.hedge:
+        if_kept = self._side_by_side(draft, score) if plan.schedule.depth else one_by_one
+        if plan.repair.beside:
             slowed = max(_SLOWED, 1 + self.more)
             return slowed * if_kept, max(
                 _SLOWED * max(one_by_one, write), self._side_by_side(one_by_one, write)
@@ -135,35 +136,35 @@ class Costs:
         return max(one, other) + self.more * min(one, other)
 
     def fails(self, drafts: int) -> float:
-        """Chance that none of so many drafts of a step stands.
+        """Chance that none of so many drafts of a step is accepted.
 
-        Some steps are hard, and every draft of them fails; on the others each fails or stands for itself. How
+        Some steps are hard, and every draft of them fails; on the others each fails or passes for itself. How
         many are hard follows from how often two drafts fail together. Until that is measured half of the
         failures are taken to be of hard steps.
         """
-        one = 1 - self.stands.value
+        one = 1 - self.acceptance.value
         alike = mixed(self.alike, 0.5 + 0.25 * one / (1 - 0.5 * one), _GUESSED)
         together = one * max(alike, one)
         hard = (together - one**2) / max(1 + together - 2 * one, 1e-9)
         return hard + (1 - hard) * ((one - hard) / max(1 - hard, 1e-9)) ** drafts
 
-    def judged(self, stood: int, drafts: int) -> None:
-        """Learn how many of the drafts of a step stood."""
-        self.stands.take(stood / drafts)
-        self.in_vain = 0 if stood else self.in_vain + 1
-        if stood < drafts > 1:
-            self.alike.take((drafts - stood - 1) / (drafts - 1))
+    def judged(self, standing: int, drafts: int) -> None:
+        """Learn how many of the drafts of a step would have been accepted."""
+        self.acceptance.take(standing / drafts)
+        self.in_vain = 0 if standing else self.in_vain + 1
+        if standing < drafts > 1:
+            self.alike.take((drafts - standing - 1) / (drafts - 1))
 
     @property
     def judged_steps(self) -> int:
         """How many steps had drafts that were judged."""
-        return self.stands.seen - _GUESS_WORTH
+        return self.acceptance.seen - _GUESS_WORTH
 
     @property
-    def hope(self) -> float:
+    def trial_share(self) -> float:
         """How much of the usual share is worth spending on tries: less after many failures, never nothing."""
         return 1 / (1 + min(self.in_vain, _HOPELESS) / 4)
 
     def price(self) -> float:
         """Seconds that a draft costs in vain."""
-        return self.draft.value * self.step.value + self.score.value
+        return self.draft.value * self.step.value + self.verdict.value

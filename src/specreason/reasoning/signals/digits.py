@@ -1,11 +1,9 @@
 """From the base model's next-token distribution to a score from 0 to 9 (SpecReason, section 4.1)."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
-
-from specreason.engines.protocol import Engine, Prompt, Segment, Usage
 
 Method = Literal["greedy", "expected"]
 
@@ -25,20 +23,9 @@ class Score:
     """
 
     value: float | None
-    method: Method
     coverage: float
     digits: Mapping[str, float]
-    usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
-
-
-async def judge(
-    engine: Engine, prompt: Prompt, question: Sequence[Segment], method: Method, session: str
-) -> Score:
-    """Ask `engine` for the digit after `prompt` and `question`: one prefill pass, one token."""
-    reply = await engine.next_token_logprobs(prompt.plus(*question), candidates=CANDIDATES, session=session)
-    value, coverage, digits = score(reply.logprobs, method)
-    return Score(value, method, coverage, digits, reply.usage, reply.waited_s)
+    method: Method
 
 
 def score(logprobs: Mapping[str, float], method: Method) -> tuple[float | None, float, dict[str, float]]:

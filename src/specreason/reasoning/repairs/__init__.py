@@ -1,0 +1,1 @@
+"""One file a repair: what replaces a rejected draft."""

@@ -1,0 +1,1 @@
+"""One file a schedule: what runs at the same time."""
