@@ -31,7 +31,7 @@ class Pair:
 
     @property
     def named(self) -> Mapping[EngineName, Engine]:
-        """The engines that write, the decoder among them; each is named like the scheme in which it works alone."""
+        """The engines that write, the decoder too; each is named like the scheme in which it works alone."""
         engines: dict[EngineName, Engine] = {**self.engines}
         return engines if self.decoder is None else {**engines, DECODER: self.decoder}
 

@@ -81,9 +81,9 @@ class SpecReason:
     ) -> Result:
         """The result of one problem (text, or chat messages that end with the user's).
 
-        `reasoning`, `sampling` and `policy` (the knobs of all policies) replace those of the settings for this
-        call; `terms` bound it. Raises InputError for a problem that cannot be used, ContextOverflow for one that
-        does not fit, EngineError if the base model fails.
+        `reasoning`, `sampling` and `policy` (the knobs of all policies) replace those of the settings for
+        this call; `terms` bound it. Raises InputError for a problem that cannot be used, ContextOverflow for
+        one that does not fit, EngineError if the base model fails.
         """
         tally = Tally()
         events = self.stream(problem, reasoning=reasoning, sampling=sampling, policy=policy, terms=terms)

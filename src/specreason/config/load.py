@@ -106,7 +106,7 @@ def _leaves(table: Mapping[str, object], prefix: str, origin: str) -> Iterator[t
     }
     for name, value in table.items():
         key = prefix + name
-        if isinstance(value, dict) and (key in sections or prefix == "models."):
+        if isinstance(value, dict) and (key in sections or key == "models" or prefix == "models."):
             yield from _leaves(cast("dict[str, object]", value), f"{key}.", origin)
         else:
             yield key, value, origin

@@ -21,6 +21,11 @@ def policy_sections() -> type[Section]:
     return create_model("PolicySections", __base__=Section, **fields)
 
 
+def default_policies() -> Section:
+    """The knobs of all policies, none of them set."""
+    return policy_sections()()
+
+
 class EveryPolicy:
     """Marks the field `policy` of the settings: what it holds is known only once policies are found."""
 

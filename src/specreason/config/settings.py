@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_seriali
 from specreason.config.endpoint import base_address, for_a_header, shown_address, without_texts
 from specreason.config.knobs import Section
 from specreason.config.knobs import knob as _knob
-from specreason.config.policies import EveryPolicy, policy_sections
+from specreason.config.policies import EveryPolicy, default_policies
 from specreason.config.scheme import Scheme
 from specreason.config.server import ServerSettings
 from specreason.extensions import Kind, extensions
@@ -176,8 +176,9 @@ class ReasoningSettings(Section):
     scheme: Annotated[
         Scheme,
         _knob(
-            "The policy: which rule decides who writes a step and which drafts are accepted (base and small "
-            "let one model write everything). With +decode the base model writes with token-level speculation."
+            "The policy: the rule that decides who writes a step and which drafts are accepted (base and "
+            "small let one model write everything). With +decode the base model writes with token-level "
+            "speculation."
         ),
     ] = Scheme("specreason")
     speculate: Annotated[
@@ -206,16 +207,16 @@ class ReasoningSettings(Section):
     schedule: Annotated[
         str,
         _knob(
-            "What runs at the same time. auto: `lookahead` where that is above 0, else `sequential`; or the name "
-            "of a schedule that another package brings."
+            "What runs at the same time. auto: `lookahead` where that is above 0, else `sequential`; or the "
+            "name of a schedule that another package brings."
         ),
     ] = "auto"
     on_reject: Annotated[
         str,
         _knob(
-            "What replaces a rejected draft. rewrite: the base model writes the step (paper). hedge: so it does, "
-            "but it begins while the draft is written and judged. keep_prefix: the lines and sentences before "
-            "the mistake stay where the policy accepts them, and the base model writes the rest."
+            "What replaces a rejected draft. rewrite: the base model writes the step (paper). hedge: "
+            "the same, started while the draft is written and judged. keep_prefix: the lines and sentences "
+            "before the mistake stay, and the base model writes the rest."
         ),
     ] = "rewrite"
 
@@ -299,15 +300,15 @@ class Settings(Section):
     models: Annotated[
         dict[str, EngineSettings],
         _knob(
-            "Further models, which a policy asks and which write nothing, for example a reward model: one table "
-            "[models.NAME] for each, with the settings of [base]."
+            "Further models, which a policy asks and which write nothing, for example a reward model: one "
+            "table [models.NAME] for each, with the settings of [base]."
         ),
     ] = Field(default_factory=dict[str, EngineSettings])
     reasoning: Annotated[ReasoningSettings, Field(description="The method.")] = Field(
         default_factory=ReasoningSettings
     )
     policy: Annotated[Section, EveryPolicy(), Field(description="The knobs of each policy.")] = Field(
-        default_factory=lambda: policy_sections()()
+        default_factory=default_policies
     )
     sampling: Annotated[SamplingSettings, Field(description="How tokens are drawn.")] = Field(
         default_factory=SamplingSettings

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from specreason.config import ReasoningSettings
+from specreason.config.scheme import Role
 from specreason.engines.chat_format import OpenTurn
 from specreason.engines.protocol import Engine
 from specreason.errors import ContextOverflow
-from specreason.reasoning.chain import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The one stream of events. Whoever emits goes on only once the event was taken: a slow reader slows the run."""
+"""The one stream of events. Whoever emits goes on once the event was taken: a slow reader slows the run."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -10,7 +10,7 @@ from specreason.reasoning.writer import stopwatch
 
 
 class Emitter:
-    """Events of one run. `now` tells its time in seconds; `listeners` get each event before its reader does."""
+    """Events of one run. `now`: seconds since it began; `listeners` get each event before its reader does."""
 
     def __init__(self) -> None:
         self.now = stopwatch()
@@ -24,7 +24,8 @@ class Emitter:
 
     async def emit(self, *events: Event) -> None:
         """Hand over the calls that are over, then `events`; returns when all are taken."""
-        calls = [replace(call, at=self.now()) for call in self._calls]
+        at = events[0].at if events else self.now()
+        calls = [replace(call, at=at) for call in self._calls]
         self._calls.clear()
         for event in (*calls, *events):
             for listener in self.listeners:

@@ -61,8 +61,8 @@ class StepDrafted:
 class SignalMeasured:
     """The policy had something measured about step `index`.
 
-    `draft`: about which draft (`StepDrafted.sample`), None for the place or all drafts together. `value`: None
-    where nothing could be read, or it is no number. `seconds`: waited for it.
+    `draft`: about which draft (`StepDrafted.sample`), None for the place or all drafts together. `value`:
+    None where nothing could be read, or it is no number. `seconds`: waited for it.
     """
 
     at: float
@@ -116,7 +116,7 @@ class Planned:
 class CallEnded:
     """One engine call is over.
 
-    `role`: base, small, or the name of a further model. `signal`: what was measured with it, if it was for that.
+    `role`: base, small, or the name of a further model. `signal`: what was measured with it, if anything.
     `delivered_tokens` went into steps or the answer; what was generated beyond them is discarded.
     `token_drafts`: tokens that the engine's own drafter proposed, `token_drafts_kept`: those of them that
     came out. None: the engine does not say.

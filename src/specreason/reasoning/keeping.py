@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from specreason.reasoning.policies.contract import Reject
-from specreason.reasoning.records import StepRecord
+from specreason.reasoning.records import Phase, StepRecord
 from specreason.reasoning.repairs.contract import Replacement
 from specreason.reasoning.schedules.contract import Verified
 from specreason.reasoning.steps import Step
@@ -25,6 +25,9 @@ def draft_record(index: int, verified: Verified, plan: str | None, *, judged: bo
     assert draft is not None
     assert not isinstance(verified.verdict, Reject)
     step = draft.step
+    seconds: dict[Phase, float] = {"draft": drafted.seconds}
+    if judged:
+        seconds["score"] = verified.seconds
     return StepRecord(
         index=index,
         text=step.text,
@@ -39,7 +42,7 @@ def draft_record(index: int, verified: Verified, plan: str | None, *, judged: bo
         standing=max(1, verified.verdict.standing) if judged else 0,
         which=verified.which,
         signals=verified.signals.readings(verified.which),
-        seconds={"draft": drafted.seconds} | ({"score": verified.seconds} if judged else {}),
+        seconds=seconds,
         plan=plan,
     )
 
@@ -48,7 +51,9 @@ def replaced_record(index: int, verified: Verified, replacement: Replacement, pl
     """Of a step that took the place of rejected drafts."""
     drafted, step = verified.drafted, replacement.step
     assert isinstance(verified.verdict, Reject)
-    seconds = {"draft": drafted.seconds, "score": verified.seconds}
+    seconds: dict[Phase, float] = {"draft": drafted.seconds, "score": verified.seconds}
+    if replacement.origin != "instead":
+        seconds["rewrite"] = replacement.seconds
     return StepRecord(
         index=index,
         text=step.text,
@@ -64,6 +69,6 @@ def replaced_record(index: int, verified: Verified, replacement: Replacement, pl
         reason=verified.verdict.reason,
         draft=drafted.drafts[verified.which].step.text,
         signals=verified.signals.readings(verified.which),
-        seconds=seconds if replacement.origin == "instead" else seconds | {"rewrite": replacement.seconds},
+        seconds=seconds,
         plan=plan,
     )

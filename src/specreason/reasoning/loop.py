@@ -100,14 +100,15 @@ class Loop:
                     await self.report.signals(self.measuring.unreported(chain, one.signals), chain.length)
                     self.thinking.decided(one.accepted is not None)
                     if one.accepted is None:
-                        return await self.replace(work, plan, one)
+                        await self.replace(work, plan, one)
+                        return
                     self.thinking.discard(one.drafted.tokens - one.accepted.step.tokens)
                     record = draft_record(
                         chain.length, one, self.reason(plan), judged="base" in self.writers.roles
                     )
                     await self.keep(one.accepted.step, one.accepted.after, record)
                     if self.thinking.ended is not None or self.run.planner.plan() != plan:
-                        return None
+                        return
         except DrafterFailed as failed:
             await self.writers.fall_back(failed.error)
             self.thinking.without_small()
@@ -119,7 +120,8 @@ class Loop:
         self.thinking.discard(drafted.tokens)
         await self.emit(StepRejected(self.now(), chain.length, verdict.reason, drafted.tokens))
         if self.thinking.left(chain) <= 0:  # only if discarded drafts count
-            return self.thinking.end()
+            self.thinking.end()
+            return
         if verdict.instead is not None:
             replacement = Replacement(verdict.instead, 0.0, "instead")
         else:

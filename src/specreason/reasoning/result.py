@@ -24,7 +24,7 @@ RESULT_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens of one model. `generated` are all that it wrote: `kept`, `scored` and `discarded` add up to them."""
+    """Tokens of one model: `kept`, `scored` and `discarded` add up to `generated`."""
 
     generated: int = 0
     """In all calls that are over."""
@@ -51,9 +51,9 @@ class Tokens:
 class Result:
     """What came of a problem.
 
-    `answer`: what the text states, None if nothing; `answer_text`: as written. `drafts`: steps whose drafts were
-    judged; `accepted`: those of which one was kept. `rejections`: how many drafts were rejected,
-    by reason. `tokens`: by role, and by name for further models. `seconds`: waited for the engines, by phase. `degraded`: why the
+    `answer`: what the text states, None if nothing; `answer_text`: as written. `drafts`: steps whose drafts
+    were judged; `accepted`: those of which one was kept; `rejections`: the others, by reason. `tokens`: by
+    role, and by name for further models. `seconds`: waited for the engines, by phase. `degraded`: why the
     base model had to go on alone.
     """
 

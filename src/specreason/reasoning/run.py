@@ -42,7 +42,7 @@ class Run:
     failure: EngineError | None = None
     """Why the small model is missing from the start, if it should be there."""
     direct: bool = False
-    """The answer is written at once and as it comes: no model has a thinking block, or a turn is gone on with."""
+    """The answer is written at once: no model has a thinking block, or a turn is gone on with."""
     writers: Mapping[Role, Engine] = field(default_factory=dict[Role, Engine])
     """Who writes in a model's place, where that is another engine than the one that judges."""
     further: Mapping[str, Engine] = field(default_factory=dict[str, Engine])

@@ -48,7 +48,7 @@ class Speculating:
             await self._plan.repair.begin(self, chain)
 
     async def draft(self, chain: Chain, lane: int = 0) -> Drafted | None:
-        """See `Speculation`. Drafts that come out alike are one; those that go round in a circle are dropped."""
+        """See `Speculation`. Drafts that come out alike are one; those that go round in a circle go."""
         if self._thinking.end_of(chain) is not None or await self.author(chain) != "small":
             return None
         if self._writers.base is not None and not self._plan.repair.beside:
@@ -95,7 +95,7 @@ class Speculating:
         return Verified(drafted, verdict, signals, clock() - started)
 
     async def author(self, chain: Chain) -> Role:
-        """Who is to write after `chain`, by the policy; drafts that are not decided yet are taken as accepted."""
+        """Who is to write after `chain`; drafts that are not decided yet are taken as accepted."""
         undecided = chain.length - self._thinking.chain.length
         return await self._measuring.author(chain, (*self._thinking.outcomes, *(True,) * undecided))
 

@@ -4,9 +4,9 @@ The plan is the one that is expected to be the fastest (`Costs.seconds`), by wha
 models have learned. What protects from a drafter that is of no use:
 
 - Where drafts are not expected to pay, one is tried only out of a small share of the base model's time
-  (`TRIES`), the less the more of them failed (`Costs.trial_share`), and out of what drafts won lately. The very
-  first (`_FREE`) are tried anyway. So it is noticed if they begin to pay, and bad luck is not taken for a bad
-  drafter.
+  (`TRIES`), the less the more of them failed (`Costs.trial_share`), and out of what drafts won lately. The
+  very first (`_FREE`) are tried anyway. So it is noticed if they begin to pay, and bad luck is not taken for
+  a bad drafter.
 - A run that drafts may lag behind the base model alone by `LAG` of its time and by the price of a few drafts
   in vain (`IN_VAIN`), no more: one problem may be harder than most. What all runs together have
   lost is bounded by that price too, so that drafts that barely seem to pay do not cost every run its share.
@@ -66,13 +66,12 @@ class Adaptive:
         few_in_vain = (IN_VAIN - 1) * costs.price()
         lag = account.spent - account.base_alone
         late = lag > LAG * account.base_alone + few_in_vain
+        behind = f"{max(lag, -costs.saved):.2f} s behind the base model alone"
         if not costs.known:
             # A policy may look at place after place and let the base model write: that costs, too.
-            if late and account.base_alone:
-                return Plan(
-                    "base", reason=f"{lag:.2f} s behind the base model alone, and nothing was drafted"
-                )
-            return replace(self._plainest, reason="what a draft costs is not known yet")
+            wasteful = late and account.base_alone > 0
+            plan = _BASE if wasteful else self._plainest
+            return replace(plan, reason=behind if wasteful else "what a draft costs is not known yet")
         possible = [plan for plan in self._choices if plan == self._plainest or costs.lets_in(self, plan)]
         best = min(possible, key=costs.seconds)
         if self._plan in possible and costs.seconds(best) > _BETTER * costs.seconds(self._plan):
@@ -80,12 +79,11 @@ class Adaptive:
         drafts, alone = costs.seconds(best), costs.seconds(_BASE)
         figures = f"a step takes {drafts:.3f} s with drafts, {alone:.3f} s without"
         if drafts > (_CLEARLY * alone if self._plan == _BASE else alone):
-            if late or (costs.saved < costs.price() and not self._free):
-                return Plan("base", reason=figures)
-            return replace(self._plainest, reason=f"one try: {figures}")
+            no_try = late or (costs.saved < costs.price() and not self._free)
+            plan = _BASE if no_try else self._plainest
+            return replace(plan, reason=figures if no_try else f"one try: {figures}")
         if late or costs.saved < -few_in_vain:
-            behind = max(lag, -costs.saved)
-            return Plan("base", reason=f"{behind:.2f} s behind the base model alone")
+            return Plan("base", reason=behind)
         return replace(best, reason=figures)
 
     @property

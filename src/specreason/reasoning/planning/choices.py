@@ -10,7 +10,7 @@ from specreason.reasoning.schedules.sequential import Sequential
 
 
 def plan_of(settings: ReasoningSettings, *, in_process: bool) -> Plan:
-    """The plan that the settings ask for. `in_process`: the small model works on the cores of this process."""
+    """The plan that the settings ask for. `in_process`: the small model works on this process's cores."""
     name = settings.schedule
     if name == "auto":
         name = "lookahead" if settings.lookahead else "sequential"

@@ -44,15 +44,15 @@ def mixed(measured: Mean, guess: float, worth: float) -> float:
 class Costs:
     """Seconds and chances. `more`: what a further draft, or work beside other work, adds, as a share.
 
-    `write`, `draft`: seconds a token of the base and of the small model; `verdict`: seconds from a draft to its verdict; `step`:
-    tokens of a step; `acceptance`: share of drafts that are accepted; `alike`: of the other drafts of a step,
-    share that
-    fails where one does; `kept`, `rewritten`: by plan, seconds a token of steps that were kept and rewritten;
-    `at_work`: by plan, the runs that follow it; `saved`: seconds that may be spent on drafts that are not
-    expected to pay, or, below nothing, that drafts have lost lately; `in_vain`: drafts since one was accepted.
+    `write`, `draft`: seconds a token of the base and of the small model; `verdict`: seconds from a draft to
+    its verdict; `step`: tokens of a step; `acceptance`: share of drafts that are accepted; `alike`: of the
+    other drafts of a step, share that fails where one does; `kept`, `rewritten`: by plan, seconds a token of
+    steps that were kept and rewritten; `at_work`: by plan, the runs that follow it; `saved`: seconds that may
+    be spent on drafts that are not expected to pay, or, below nothing, that drafts cost more than they
+    brought; `in_vain`: drafts since one was accepted.
 
-    What a plan comes to is never averaged as a whole: whether drafts stand varies from step to step and says
-    the same of every plan, while what a step of either kind takes hardly varies, and only its plan tells it.
+    What a plan comes to is never averaged as a whole: whether drafts are accepted varies from step to step and
+    says the same of every plan, while what a step of either kind takes hardly varies, and only its plan shows it.
     """
 
     more: float = BATCHED

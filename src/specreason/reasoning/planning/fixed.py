@@ -1,6 +1,6 @@
 """The same plan for every step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from specreason.reasoning.events import Event
 from specreason.reasoning.planning.plan import Plan
@@ -10,7 +10,7 @@ from specreason.reasoning.planning.plan import Plan
 class Fixed:
     """See `Planner`."""
 
-    most: Plan = Plan()
+    most: Plan = field(default_factory=Plan)
 
     def plan(self) -> Plan:
         """See `Planner.plan`."""

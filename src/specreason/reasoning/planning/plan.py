@@ -17,9 +17,9 @@ class Plan:
 
     author: Role = "small"
     """Who writes: small drafts, to be judged; base writes by itself."""
-    schedule: Schedule = Sequential()
+    schedule: Schedule = field(default_factory=Sequential)
     """What runs at the same time."""
-    repair: Repair = Rewrite()
+    repair: Repair = field(default_factory=Rewrite)
     """What replaces a rejected draft."""
     drafts: int = 1
     """Drafts of each step."""

@@ -1,4 +1,4 @@
-"""What a policy decides, and on what: two pure decisions over signals that are measured when it asks for them.
+"""What a policy decides, and on what: two pure decisions over signals, measured when it asks for them.
 
 A policy names a signal that it needs by answering `More(signal)`; it is asked again once the signal is
 known. So a cascade, from free signals to dear ones, is a policy like any other.

@@ -21,7 +21,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """The step in its place. `seconds` waited for it; `kept`: tokens at its beginning that are the draft's."""
+    """The step in its place. `seconds` waited for it; `kept`: tokens at its beginning from the draft."""
 
     step: Step
     seconds: float

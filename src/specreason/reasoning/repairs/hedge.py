@@ -1,7 +1,6 @@
-"""Hedge: the base model begins its own step while a draft is written and judged; one of the two is cancelled."""
+"""Hedge: the base model begins its own step while a draft is written and judged; one is cancelled."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from specreason.reasoning.chain import Chain
 from specreason.reasoning.repairs.contract import Rejected, Repairing, Replacement
@@ -11,8 +10,8 @@ from specreason.reasoning.repairs.contract import Rejected, Repairing, Replaceme
 class Hedge:
     """The base model is ahead by what the draft and its verdict took."""
 
-    name: ClassVar[str] = "hedge"
-    beside: ClassVar[bool] = True
+    name: str = "hedge"
+    beside: bool = True
 
     async def begin(self, work: Repairing, chain: Chain) -> None:
         """See `Repair`."""

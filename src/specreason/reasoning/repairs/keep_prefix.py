@@ -7,7 +7,6 @@ a cached prefix; to write it again takes every one of its tokens.
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
 
 from specreason.reasoning.answers import boxed_answer
 from specreason.reasoning.chain import Chain
@@ -25,8 +24,8 @@ _MARKER = re.compile(r"(?:^|\n)[^\S\n]*(?:\d{1,3}|[A-Za-z])[.:;]$")
 class KeepPrefix:
     """The longest beginning that the policy accepts stays; where there is none, it is a rewrite."""
 
-    name: ClassVar[str] = "keep_prefix"
-    beside: ClassVar[bool] = False
+    name: str = "keep_prefix"
+    beside: bool = False
 
     async def begin(self, work: Repairing, chain: Chain) -> None:
         """Nothing is written before a draft is rejected."""

@@ -1,7 +1,6 @@
 """Rewrite: the base model writes the step anew (SpecReason, section 4.1)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from specreason.reasoning.chain import Chain
 from specreason.reasoning.repairs.contract import Rejected, Repairing, Replacement
@@ -11,8 +10,8 @@ from specreason.reasoning.repairs.contract import Rejected, Repairing, Replaceme
 class Rewrite:
     """All of the draft is discarded."""
 
-    name: ClassVar[str] = "rewrite"
-    beside: ClassVar[bool] = False
+    name: str = "rewrite"
+    beside: bool = False
 
     async def begin(self, work: Repairing, chain: Chain) -> None:
         """Nothing is written before a draft is rejected."""

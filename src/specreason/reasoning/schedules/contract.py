@@ -114,7 +114,7 @@ class ScheduleSpec:
     """A schedule as it is found and set up.
 
     `make`: called with the settings `reasoning.*`, and whether the small model works on the cores of this
-    process, where a second draft is nearly as dear as the first. A schedule is a value: hashable, without state.
+    process, where a second draft is nearly as dear as the first. A schedule is a value, without state.
     """
 
     name: str

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import ClassVar
 
 from specreason.reasoning.chain import Chain
 from specreason.reasoning.schedules.contract import Drafted, ScheduleSpec, Speculation, Verified
@@ -12,8 +11,8 @@ from specreason.reasoning.schedules.contract import Drafted, ScheduleSpec, Specu
 class Sequential:
     """Draft, verdict, draft, verdict."""
 
-    depth: ClassVar[int] = 0
-    branches: ClassVar[bool] = False
+    depth: int = 0
+    branches: bool = False
 
     async def __call__(
         self, speculation: Speculation, chain: Chain

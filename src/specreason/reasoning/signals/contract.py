@@ -20,20 +20,22 @@ Subject = Literal["place", "draft", "drafts"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a signal is measured. What it asks of `engines` is counted and becomes events.
-
-    `chain`: the steps before. `drafts`: of the step there; none where a place is looked at before it is drafted.
-    `after`: the chain with each of the drafts. `which`: the draft that the signal is about, from 0. `engines`:
-    by role, and by name those of the tables [models.NAME]. `write`: a model's own step at this place.
-    """
+    """Where a signal is measured. What it asks of `engines` is counted and becomes events."""
 
     chain: Chain
+    """The steps before."""
     drafts: tuple[Step, ...]
+    """The drafts of the step; none where a place is looked at before it is drafted."""
     after: tuple[Chain, ...]
+    """The chain with each of the drafts."""
     which: int
+    """Number of the draft that the signal is about, from 0."""
     engines: Mapping[str, Engine]
+    """By role, and by name those of the tables [models.NAME]."""
     session: str
+    """The key to pass to the engines, which keeps the chain in their caches."""
     write: Callable[[Role], Awaitable[Step]]
+    """A model's own step at this place."""
 
     @property
     def draft(self) -> Step:

@@ -1,4 +1,4 @@
-"""The judge's score: the base model says how good a draft is, in one prefill pass (SpecReason, section 4.1)."""
+"""The judge's score: the base model rates a draft in one prefill pass (SpecReason, section 4.1)."""
 
 from typing import Literal
 

@@ -28,12 +28,14 @@ from specreason.reasoning.writers import ASIDE, Writers
 class _Place:
     """The end of a chain: what is known of it, and how much of that was reported."""
 
-    signals: Signals = Signals()
+    signals: Signals = field(default_factory=Signals)
     reported: int = 0
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Measuring:
+    """Of one run."""
+
     def __init__(
         self, run: Run, thinking: Thinking, writers: Writers, on_call: Callable[[CallEnded], None]
     ) -> None:
@@ -56,7 +58,7 @@ class Measuring:
     async def verdict(
         self, chain: Chain, drafts: Sequence[Draft], favourite: int, before_measuring: Pause | None = None
     ) -> tuple[Accept | Reject, Signals]:
-        """The policy's verdict on the drafts after `chain`, and all that is known of them and of their place."""
+        """The policy's verdict on the drafts after `chain`; all that is known of them and of their place."""
         place, known = self._place(chain), Signals()
         asked = Drafts(tuple(draft.step for draft in drafts), favourite)
         while True:

@@ -37,7 +37,7 @@ class Task:
     room: int = field(default=0, init=False)
 
     async def question(self, role: Role, text: str, opening: str = "") -> Question:
-        """A question in a new user turn: the assistant's turn is closed, and the reply begins with `opening`."""
+        """A question in a new user turn; the reply begins with `opening`."""
         engine, turn = self.engines[role], self.turns[role]
         close = () if turn.close is None else (turn.close,)
         asked = await next_turn(engine, self.messages, text)
