@@ -1,30 +1,27 @@
-"""Kinds of fields that requests are made of."""
+"""Types of the fields of requests."""
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-NEUTRAL = "Only the value that asks for nothing is taken; anything else is refused."
-NO_EFFECT = "Taken, of no effect here."
+NEUTRAL = "Only the value that changes nothing is accepted; any other is refused."
+NO_EFFECT = "Accepted, without effect."
 
 
 class Strict(BaseModel):
-    """An object of a request: unknown fields are errors, so that nothing is ignored in silence.
-
-    Nor is anything guessed: "yes" is no boolean, "5" is no number.
-    """
+    """An object of a request: unknown fields are errors, and no type is converted ("5" is not a number)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 class Lenient(BaseModel):
-    """An object that clients and their gateways put notes of their own into; those are passed over."""
+    """An object to which clients and gateways add fields of their own; unknown ones are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 def _whole(value: object) -> object:
-    # JSON knows one kind of number, and some languages write every one of them with a point.
+    # JSON has one type of number, and some languages write all of them with a decimal point.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -43,10 +40,10 @@ One = Annotated[float, Field(ge=1, le=1)]
 
 
 def neutral() -> Any:
-    """A field that we do not honour: clients that send its neutral value are let in."""
+    """A field that is not supported: only its neutral value is accepted."""
     return Field(description=NEUTRAL)
 
 
 def no_effect() -> Any:
-    """A field that says nothing to us, whatever its value."""
+    """A field without effect, whatever its value."""
     return Field(description=NO_EFFECT)
