@@ -46,7 +46,7 @@ async def refused(state: Served, status: int = 400, **body: Any) -> Json:
         ({"specreason": {"threshold": 11}}, "specreason.threshold"),
         ({"specreason": {"treshold": 7}}, "specreason.treshold"),
         ({"specreason": {"lookahead": 17}}, "specreason.lookahead"),
-        ({"specreason": {"verifier": "prm"}}, "specreason.verifier"),
+        ({"specreason": {"judge": "greedy"}}, "specreason.judge"),
         ({"model": "scripted-base", "specreason": {"scheme": "small"}}, "specreason.scheme"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"tools": [{"type": "function"}]}, "tools.0.function"),

@@ -20,16 +20,17 @@ class Lenient(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
+    """A number without a fraction as an int, anything else as it is."""
     # JSON has one type of number, and some languages write all of them with a decimal point.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
-NotNegative = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
-Whole = Annotated[int, BeforeValidator(_whole)]
-Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), BeforeValidator(_whole)]
-TopK = Annotated[int, Field(ge=-1), BeforeValidator(_whole)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(whole)]
+NotNegative = Annotated[int, Field(ge=0), BeforeValidator(whole)]
+Whole = Annotated[int, BeforeValidator(whole)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), BeforeValidator(whole)]
+TopK = Annotated[int, Field(ge=-1), BeforeValidator(whole)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 Object = dict[str, Any]

@@ -19,14 +19,11 @@ from specreason.reasoning.terms import Terms
 from specreason.server.answer_form import AnswerForm, answer_form
 from specreason.server.effort import thinking_budget
 from specreason.server.errors import Refused
-from specreason.server.knobs import Knobs
 from specreason.server.messages import conversation
+from specreason.server.overrides import overridden
 from specreason.server.wire import ChatRequest
 
 PAIR = "specreason"
-# Knobs whose name in the settings differs, and those that are not settings of the method.
-_RENAMED = {"judge": "judge_method"}
-_NOT_SETTINGS = {"include_steps", "verifier", "token_budget"}
 _SEEDS = 2**32  # what every engine takes
 
 
@@ -106,9 +103,8 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
             code="model_not_found",
         )
     _check_end(body)
-    knobs = body.specreason or Knobs()
     form = answer_form(body)
-    reasoning = _reasoning(body, knobs, offer, settings, form)
+    reasoning = _reasoning(body, offer, settings, form)
     _check_form(form, offer, reasoning)
     options = body.stream_options
     return SolveRequest(
@@ -128,7 +124,7 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
         stream=bool(body.stream),
         include_usage=_include_usage(body),
         running_usage=options is not None and bool(options.continuous_usage_stats),
-        include_steps=knobs.include_steps,
+        include_steps=body.specreason is not None and body.specreason.include_steps,
         include_thinking=_include_thinking(body),
         one_call=body.parallel_tool_calls is False,
         user=body.user or body.safety_identifier,
@@ -167,26 +163,10 @@ def _check_form(form: AnswerForm, offer: Offer, reasoning: ReasoningSettings) ->
         )
 
 
-def _reasoning(
-    body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings, form: AnswerForm
-) -> ReasoningSettings:
-    if knobs.scheme is not None and knobs.scheme not in offer.schemes:
-        if offer.name == PAIR:
-            raise Refused(
-                f"scheme '{knobs.scheme}' is not available: the server runs without token-level "
-                "speculation (setting 'base.decode_url', or 'reasoning.scheme' with +decode); available: "
-                + ", ".join(offer.schemes),
-                param="specreason.scheme",
-                code="scheme_unavailable",
-            )
-        raise Refused(
-            f"model '{offer.name}' always uses scheme '{offer.scheme}'; model '{PAIR}' accepts any",
-            param="specreason.scheme",
-            code="conflicting_fields",
-        )
-    given = knobs.model_dump(exclude_none=True, exclude=_NOT_SETTINGS)
-    changes: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in given.items()}
-    changes.setdefault("scheme", offer.scheme)
+def _reasoning(body: ChatRequest, offer: Offer, settings: Settings, form: AnswerForm) -> ReasoningSettings:
+    given = body.specreason.given if body.specreason else {}
+    changes: dict[str, Any] = {"scheme": offer.scheme, **given}
+    _check_scheme(changes["scheme"], offer)
     budget = thinking_budget(body, settings.server)
     if budget is not None:
         changes["token_budget"] = budget
@@ -194,7 +174,24 @@ def _reasoning(
     total = body.max_completion_tokens or body.max_tokens
     if total or form.constraint or form.tools:
         changes.setdefault("answer_tokens", total or settings.server.max_tokens)
-    return settings.reasoning.model_copy(update=changes)
+    return overridden(settings.reasoning, changes)
+
+
+def _check_scheme(scheme: Scheme, offer: Offer) -> None:
+    if scheme in offer.schemes:
+        return
+    if offer.name != PAIR:
+        raise Refused(
+            f"model '{offer.name}' always uses scheme '{offer.scheme}'; model '{PAIR}' accepts any",
+            param="specreason.scheme",
+            code="conflicting_fields",
+        )
+    raise Refused(
+        f"scheme '{scheme}' is not available: the server runs without token-level speculation (setting "
+        "'base.decode_url', or 'reasoning.scheme' with +decode); available: " + ", ".join(offer.schemes),
+        param="specreason.scheme",
+        code="scheme_unavailable",
+    )
 
 
 def _sampling(body: ChatRequest, default: SamplingSettings) -> SamplingSettings:

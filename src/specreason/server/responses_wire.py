@@ -19,8 +19,8 @@ from specreason.server.fields import (
     neutral,
     no_effect,
 )
-from specreason.server.knobs import Knobs
 from specreason.server.neutral import Off, OfNoEffect, Unset
+from specreason.server.overrides import RequestSettings
 from specreason.server.wire import ChatRequest, Effort
 
 _TEXTS = {"input_text", "output_text", "text"}
@@ -114,7 +114,7 @@ class ResponsesRequest(OfNoEffect):
     parallel_tool_calls: bool | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    specreason: Knobs | None = None
+    specreason: RequestSettings | None = None
 
     include: Annotated[list[str] | None, no_effect()] = None
     previous_response_id: str | None = None

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from specreason.server.errors import Refused
 from specreason.server.fields import NEUTRAL
-from specreason.server.knobs import Knobs
 from specreason.server.messages import ROLES
+from specreason.server.overrides import RequestSettings
 
 Problem = Mapping[str, Any]
 
@@ -130,7 +130,7 @@ def _nearest(path: Sequence[str], body: type[BaseModel]) -> str:
     name = path[-1]
     inside = len(path) > 1
     place = _place(path[:-1], body)
-    if not inside and name in Knobs.model_fields:
+    if not inside and name in RequestSettings.model_fields:
         return f"did you mean 'specreason.{name}'?"
     if inside and name in _offered(body):
         return f"did you mean '{name}', outside of '{path[0]}'?"

@@ -18,9 +18,9 @@ from specreason.server.fields import (
     neutral,
     no_effect,
 )
-from specreason.server.knobs import Knobs
 from specreason.server.messages import InputMessage, ToolDefinition
 from specreason.server.neutral import Neutral
+from specreason.server.overrides import RequestSettings
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -176,4 +176,6 @@ class ChatRequest(Neutral):
     ] = None
     user: Annotated[str | None, Field(description="The end user; written to the logs.")] = None
     safety_identifier: Annotated[str | None, Field(description="As `user`.")] = None
-    specreason: Annotated[Knobs | None, Field(description="The method's settings for this request.")] = None
+    specreason: Annotated[
+        RequestSettings | None, Field(description="The method's settings for this request.")
+    ] = None
