@@ -131,7 +131,7 @@ async def test_a_server_that_cannot_keep_to_a_form_is_told_of(body: Json, field:
     async with served(pair(base(constraints=()), able)) as state:
         error = (await state.chat(**body)).json()["error"]
         assert (error["code"], error["param"]) == ("unsupported_field", field)
-        assert "ask for the form in the prompt" in error["message"]
+        assert "describe the format in the prompt" in error["message"]
         assert (await state.chat(model="scripted-small", **body)).status_code == 200
 
 

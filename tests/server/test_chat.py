@@ -116,11 +116,11 @@ async def test_each_model_answers_under_its_own_name(state: Served) -> None:
         ({"threshold": 0}, ["small", "small", "small"]),
         ({"threshold": 9, "first_n_base_steps": 2}, ["base", "base", "small"]),
         ({"scheme": "base"}, ["base", "base", "base"]),
-        ({"judge": "expected"}, ["small", "base", "small"]),
-        ({"verifier": "base", "lookahead": 0}, ["small", "base", "small"]),
+        ({"judge_method": "expected"}, ["small", "base", "small"]),
+        ({"step_delimiter": "\n\n", "lookahead": 0.0}, ["small", "base", "small"]),
     ],
 )
-async def test_knobs_go_with_the_request(state: Served, knobs: Json, authors: list[str]) -> None:
+async def test_settings_go_with_the_request(state: Served, knobs: Json, authors: list[str]) -> None:
     reply = await whole(state, specreason={**knobs, "include_steps": True})
     steps = reply["specreason"]["choices"][0]["steps"]
     assert [step["author"] for step in steps] == authors

@@ -7,8 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from specreason.server import replies
-from specreason.server.knobs import Knobs
 from specreason.server.metrics import Metrics
+from specreason.server.overrides import RequestSettings
 from specreason.server.responses_wire import ResponsesRequest
 from specreason.server.validation import neutral_fields
 from specreason.server.wire import ChatRequest
@@ -23,7 +23,7 @@ def api() -> str:
     return (DOCS / "api.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("model", [ChatRequest, Knobs, ResponsesRequest])
+@pytest.mark.parametrize("model", [ChatRequest, RequestSettings, ResponsesRequest])
 def test_every_field_that_can_be_sent_is_told(api: str, model: type[BaseModel]) -> None:
     names = set(model.model_fields) - neutral_fields(model)
     assert [name for name in sorted(names) if name not in api] == []

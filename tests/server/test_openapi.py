@@ -62,7 +62,7 @@ KNOBS = st.fixed_dictionaries(
         "max_step_tokens": st.integers(1, 20),
         "answer_tokens": st.integers(1, 20),
         "token_budget": st.integers(1, 30),
-        "judge": st.sampled_from(["greedy", "expected", None]),
+        "judge_method": st.sampled_from(["greedy", "expected", None]),
         "judge_prompt": st.sampled_from(["auto", "paper", "inline"]),
         "budget_counts": st.sampled_from(["kept", "generated"]),
         "answer_by": st.sampled_from(["base", "small"]),

@@ -46,7 +46,7 @@ async def refused(state: Served, status: int = 400, **body: Any) -> Json:
         ({"specreason": {"threshold": 11}}, "specreason.threshold"),
         ({"specreason": {"treshold": 7}}, "specreason.treshold"),
         ({"specreason": {"lookahead": 17}}, "specreason.lookahead"),
-        ({"specreason": {"verifier": "prm"}}, "specreason.verifier"),
+        ({"specreason": {"judge": "greedy"}}, "specreason.judge"),
         ({"model": "scripted-base", "specreason": {"scheme": "small"}}, "specreason.scheme"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"tools": [{"type": "function"}]}, "tools.0.function"),
@@ -103,8 +103,8 @@ SAID: list[tuple[Json, str]] = [
         {"specreason": {"temperature": 1}},
         "unknown field 'specreason.temperature'; did you mean 'temperature', outside of 'specreason'?",
     ),
-    ({"stop": 5}, "'stop' is 5; it must be a text or a list of texts"),
-    ({"stop": ["a", 5]}, "'stop.1' is 5; it must be a text"),
+    ({"stop": 5}, "'stop' is 5; it must be a string or a list of strings"),
+    ({"stop": ["a", 5]}, "'stop.1' is 5; it must be a string"),
     ({"stream": "yes"}, "'stream' is \"yes\"; it must be true or false"),
     (
         {"specreason": {"include_steps": "yes"}},
@@ -114,15 +114,15 @@ SAID: list[tuple[Json, str]] = [
     ({"temperature": 3}, "'temperature' is 3; it must be at most 2"),
     ({"seed": 2**64}, "'seed' is 18446744073709551616; it must be less than 18446744073709551616"),
     ({"n": 1.5}, "'n' is 1.5; it must be a whole number"),
-    ({"user": 5}, "'user' is 5; it must be a text"),
+    ({"user": 5}, "'user' is 5; it must be a string"),
     (
         {"specreason": {"judge_prompt": "most"}},
         "'specreason.judge_prompt' is \"most\"; it must be 'auto', 'paper' or 'inline'",
     ),
-    ({"messages": "x" * 200}, "'messages' is a long text; it must be a list"),
+    ({"messages": "x" * 200}, "'messages' is a long string; it must be a list"),
     (
         {"messages": [{"role": "user", "content": {}}]},
-        "'messages.0.content' is an object; it must be a text or a list of text parts",
+        "'messages.0.content' is an object; it must be a string or a list of text parts",
     ),
 ]
 
@@ -210,19 +210,19 @@ async def test_unknown_paths_and_methods_have_the_same_shape(state: Served) -> N
 
 async def test_what_is_not_there_is_named(state: Served) -> None:
     for method, path, status, said in (
-        ("GET", "/", 404, "there is no GET / here; GET /docs lists what there is"),
-        ("GET", "/v1/embeddings", 404, "there is no GET /v1/embeddings here; GET /docs lists what there is"),
+        ("GET", "/", 404, "there is no GET /; GET /docs lists all paths"),
+        ("GET", "/v1/embeddings", 404, "there is no GET /v1/embeddings; GET /docs lists all paths"),
         (
             "POST",
             "/v1/chat/completions/",
             404,
-            "there is no POST /v1/chat/completions/ here; did you mean /v1/chat/completions?",
+            "there is no POST /v1/chat/completions/; did you mean /v1/chat/completions?",
         ),
         (
             "GET",
             "/v1/chat/completions",
             405,
-            "there is no GET /v1/chat/completions here; the path takes POST",
+            "there is no GET /v1/chat/completions; the path takes POST",
         ),
     ):
         reply = await state.client.request(method, path)

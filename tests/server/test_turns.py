@@ -54,7 +54,7 @@ async def test_each_choice_needs_a_place() -> None:
     async with served(pair(delay_s=0.01), concurrency=1, queue=2) as state:
         never = await state.chat(n=4)
         assert (never.status_code, never.json()["error"]["param"]) == (400, "n")
-        assert "has 3 places" in never.json()["error"]["message"]
+        assert "has room for 3" in never.json()["error"]["message"]
         fits = asyncio.create_task(state.chat(n=2))
         await asyncio.sleep(0.05)
         too_many = await state.chat(n=2, stream=True)

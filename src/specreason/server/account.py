@@ -1,4 +1,4 @@
-"""What one choice has cost and how it went, from its events: usage, reports of steps, the finish reason."""
+"""What one choice cost and how it went, from its events: usage, reports of steps, the finish reason."""
 
 from collections.abc import Iterable, Sequence
 
@@ -27,7 +27,7 @@ from specreason.server.replies import (
     Usage,
 )
 
-LOST = "the small model's server failed"
+SMALL_FAILED = "the small model's server failed"
 
 
 class Account:
@@ -37,11 +37,11 @@ class Account:
         self.index = index
         self.steps: list[StepReport] = []
         self.called = False  # the answer calls tools
-        self.faults: list[str] = []  # what the engines broke off with; for the log, not for clients
+        self.faults: list[str] = []  # messages of failed engines; for the log, not for clients
         self._include_steps = include_steps
         self._tally = Tally()
         self._prompt_tokens: dict[Role, int | None] = {}
-        self._told_prompt: int | None = None  # by the servers, where we count no tokens ourselves
+        self._reported_prompt: int | None = None  # by the servers, where we do not count tokens ourselves
         self._cached: int | None = None
         self._drafted = 0
         self._answer_tokens = 0
@@ -103,9 +103,9 @@ class Account:
     def prompt_tokens(self) -> int:
         """Tokens of the conversation as the model that answers reads it.
 
-        Where it takes text only they are what a server told of its shortest prompt.
+        Where its server accepts text only: what a server reported for its shortest prompt.
         """
-        counts = [*(self._prompt_tokens.get(role) for role in ("base", "small")), self._told_prompt]
+        counts = [*(self._prompt_tokens.get(role) for role in ("base", "small")), self._reported_prompt]
         return next((count for count in counts if count is not None), 0)
 
     @property
@@ -120,7 +120,7 @@ class Account:
 
     @property
     def completion_tokens(self) -> int:
-        """Tokens of the kept steps and of the answer; while that is written, about so many."""
+        """Tokens of the kept steps and of the answer; an estimate while the answer is written."""
         return self.reasoning_tokens + self._answer_tokens + self._answer_pieces
 
     def models(self) -> dict[Role, ModelTokens]:
@@ -147,8 +147,8 @@ class Account:
             scheme=result.scheme,
             models=dict(result.models),
             ended=result.ended,
-            # The engine's own words name addresses, which are not everyone's business.
-            degraded=None if result.degraded is None else LOST,
+            # The engine's own message names addresses, which clients must not see.
+            degraded=None if result.degraded is None else SMALL_FAILED,
             interruptions=self._interruptions,
             answer=result.answer,
             drafts=result.drafts,
@@ -199,13 +199,13 @@ class Account:
             self._cached = event.cached_tokens
 
     def _measure_prompt(self, event: CallEnded) -> None:
-        """Take the shortest prompt that a server told of; the one before the answer holds all steps."""
-        told = event.prompt_tokens
-        if not told or (event.phase == "answer" and self._told_prompt):
+        """Take the shortest prompt that a server reported; the one before the answer holds all steps."""
+        reported = event.prompt_tokens
+        if not reported or (event.phase == "answer" and self._reported_prompt):
             return
-        if event.phase == "answer" and told > self.reasoning_tokens:
-            told -= self.reasoning_tokens
-        self._told_prompt = min(self._told_prompt or told, told)
+        if event.phase == "answer" and reported > self.reasoning_tokens:
+            reported -= self.reasoning_tokens
+        self._reported_prompt = min(self._reported_prompt or reported, reported)
 
     def _counted(self) -> Sequence[Role]:
         return ("base",) if "base" in self._prompt_tokens else ("small",)

@@ -1,4 +1,4 @@
-"""Who gets a turn: a bounded queue in order of arrival, and a limit for each key. Beyond them: 429."""
+"""Concurrency and queueing: a bounded queue in order of arrival, and a limit for each key. Else 429."""
 
 import asyncio
 import math
@@ -68,7 +68,7 @@ class Admission:
                 await self._limiter.acquire_on_behalf_of(borrower)
         except TimeoutError:
             raise self._busy(
-                f"no turn came within {self._settings.queue_timeout:g} s (setting 'server.queue_timeout')",
+                f"waited {self._settings.queue_timeout:g} s in the queue (setting 'server.queue_timeout')",
                 "queue_timeout",
             ) from None
         started = asyncio.get_running_loop().time()
@@ -81,9 +81,9 @@ class Admission:
 
     def _check(self, key: str, choices: int) -> None:
         places = self.slots + self._settings.queue
-        if choices > places:  # it would never fit, so nobody should be told to try again
+        if choices > places:  # it would never fit, so a retry would be useless
             raise Refused(
-                f"'n' is {choices}; this server has {places} places: {self.slots} problems run at once and "
+                f"'n' is {choices}; this server has room for {places}: {self.slots} run at once and "
                 f"{self._settings.queue} may wait (settings 'server.concurrency' and 'server.queue')",
                 param="n",
                 code="invalid_value",
@@ -91,7 +91,8 @@ class Admission:
         limit = self._settings.per_key
         if limit is not None and self._of_key[key] >= limit:
             raise self._busy(
-                f"this key has {limit} requests under way, its limit (setting 'server.per_key')", "key_limit"
+                f"this key has {limit} requests in progress, its limit (setting 'server.per_key')",
+                "key_limit",
             )
         if self._inside + choices > places:
             raise self._busy(

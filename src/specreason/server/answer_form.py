@@ -1,4 +1,4 @@
-"""What an answer is to look like: a constraint of its text, or calls of tools."""
+"""Structured output and tool calls: what a request asks the answer to look like."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,21 +36,21 @@ def answer_form(body: ChatRequest) -> AnswerForm:
     asked = list(_constraints(body))
     choice = body.tool_choice
     if not body.tools and (choice == "required" or isinstance(choice, NamedTool)):
-        raise Refused("'tool_choice' asks for a tool, and there are no 'tools'", **_clash("tool_choice"))
+        raise Refused("'tool_choice' asks for a tool, but there are no 'tools'", **_clash("tool_choice"))
     tools = body.tools if body.tools and choice != "none" else []
     if len(asked) + bool(tools) > 1:
         names = [name for name, _ in asked] + ["tools"] * bool(tools)
         raise Refused(
-            f"'{names[0]}' and '{names[1]}' both say what the answer is to look like; give one of them",
+            f"'{names[0]}' and '{names[1]}' both set the format of the answer; give one of them",
             **_clash(names[1]),
         )
     if asked:
         return AnswerForm(asked[0][1], asked[0][0])
-    told = tuple(definition(tool) for tool in tools)
+    definitions = tuple(definition(tool) for tool in tools)
     if not tools or choice in {None, "auto"}:
-        return AnswerForm(tools=told)
+        return AnswerForm(tools=definitions)
     schema = call_schema(_callable(tools, choice))
-    return AnswerForm(Constraint("json", schema), "tool_choice", told, demanded=True)
+    return AnswerForm(Constraint("json", schema), "tool_choice", definitions, demanded=True)
 
 
 def _callable(tools: Sequence[ToolDefinition], choice: object) -> list[FunctionDefinition]:
@@ -60,7 +60,7 @@ def _callable(tools: Sequence[ToolDefinition], choice: object) -> list[FunctionD
     named = [function for function in functions if function.name == choice.function.name]
     if not named:
         raise Refused(
-            f"'tool_choice' names '{choice.function.name[:100]}', which is none of the 'tools'",
+            f"'tool_choice' names '{choice.function.name[:100]}', which is not in 'tools'",
             param="tool_choice",
             code="invalid_value",
         )
@@ -79,13 +79,13 @@ def _constraints(body: ChatRequest) -> Iterator[tuple[str, Constraint]]:
         yield "response_format", Constraint("json", form.json_schema.schema_)
     new = body.structured_outputs
     if new is not None:
-        yield from _told("structured_outputs.", new.json_, new.regex, new.choice, new.grammar)
+        yield from _given("structured_outputs.", new.json_, new.regex, new.choice, new.grammar)
         if new.json_object:
             yield "structured_outputs.json_object", Constraint("json", {"type": "object"})
-    yield from _told("guided_", body.guided_json, body.guided_regex, body.guided_choice, body.guided_grammar)
+    yield from _given("guided_", body.guided_json, body.guided_regex, body.guided_choice, body.guided_grammar)
 
 
-def _told(
+def _given(
     prefix: str,
     schema: dict[str, Any] | str | None,
     regex: str | None,

@@ -31,7 +31,7 @@ from specreason.server.state import ServerState
 from specreason.session import SpecReason
 
 _UNBOUNDED_CONCURRENCY = 64
-# The framework's own would double our spans, and its logs hold what clients sent.
+# FastAPI's own spans would double ours, and its logs hold request bodies.
 _NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -49,7 +49,7 @@ def build(state: ServerState) -> ASGIApp:
         version=version("specreason"),
         description="Speculative reasoning behind the OpenAI chat API.",
         redoc_url=None,
-        redirect_slashes=False,  # a redirect has no body of ours, and clients lose theirs on the way
+        redirect_slashes=False,  # clients lose the body of a POST when they follow a redirect
         telemetry=_NO_TELEMETRY,
         exception_handlers={
             SpecReasonError: our_error,
@@ -66,7 +66,7 @@ def build(state: ServerState) -> ASGIApp:
     front = RequestMiddleware(app, state)
     if not settings.cors_origins:
         return front
-    # Outermost: browsers ask whether they may ask without showing a key.
+    # Outermost: browsers send preflight requests without a key.
     cors = CORSMiddleware(
         front,
         allow_origins=settings.cors_origins,
@@ -76,7 +76,7 @@ def build(state: ServerState) -> ASGIApp:
     )
 
     async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
-        # That question is answered in `cors` itself, where nobody looks at lengths.
+        # `cors` answers preflight requests itself, so they would not reach the length check.
         refused = scope["type"] == "http" and has_two_lengths(scope["headers"])
         await (front if refused else cors)(scope, receive, send)
 
@@ -84,19 +84,19 @@ def build(state: ServerState) -> ASGIApp:
 
 
 def slots_for(settings: Settings) -> int:
-    """How many problems are solved at once: the setting, or what the embedded models have room for."""
+    """How many problems are solved at once: the setting, or the slots of the embedded models."""
     if settings.server.concurrency is not None:
         return settings.server.concurrency
     embedded = [engine.parallel for engine in (settings.base, settings.small) if engine.url is None]
     return min(embedded, default=_UNBOUNDED_CONCURRENCY)
 
 
-def furnished(session: SpecReason, shutdown: Shutdown, tracer: Tracer, keys: Keys) -> ServerState:
-    """What a server needs around a connected pair."""
+def state_for(session: SpecReason, shutdown: Shutdown, tracer: Tracer, keys: Keys) -> ServerState:
+    """The state of a server around a connected pair."""
     settings, metrics = session.settings, Metrics()
     admission = Admission(settings.server, slots_for(settings))
     metrics.gauge("running", "Problems being solved", lambda: admission.running)
-    metrics.gauge("queue_depth", "Problems that wait for a turn", lambda: admission.waiting)
+    metrics.gauge("queue_depth", "Problems that wait in the queue", lambda: admission.waiting)
     return ServerState(
         session=session,
         offers=offers(session.engines, settings.reasoning.scheme, decoder=session.decoder),
@@ -111,6 +111,6 @@ def furnished(session: SpecReason, shutdown: Shutdown, tracer: Tracer, keys: Key
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    told = from_http(request.method, request.url.path, error)
-    record_of(request).outcome = told.body.error.code
-    return error_response(told)
+    response = from_http(request.method, request.url.path, error)
+    record_of(request).outcome = response.body.error.code
+    return error_response(response)

@@ -1,4 +1,4 @@
-"""API keys: who may ask. Keys are compared as digests, all of them, in constant time."""
+"""Authentication: API keys, compared as digests, all of them, in constant time."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ _LOOPBACK = {"localhost", "::1"}
 
 
 class Keys:
-    """The keys in force; none of them: everyone may ask."""
+    """The valid keys; without any, every request is accepted."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = [_digest(key) for key in dict.fromkeys(keys)]
@@ -31,11 +31,11 @@ class Keys:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not given.strip():
             raise _unauthorized("no API key; send it as 'Authorization: Bearer KEY'", "missing_api_key")
-        told = hashlib.sha256(given.strip()).digest()
-        # No early exit: the time taken tells nothing about which key came near.
-        if not sum([hmac.compare_digest(told, digest) for digest in self._digests]):
-            raise _unauthorized("this API key is not known here", "invalid_api_key")
-        return told.hex()[:_NAME_LENGTH]
+        digest = hashlib.sha256(given.strip()).digest()
+        # No early exit: the time taken must not depend on which key is close.
+        if not sum([hmac.compare_digest(digest, known) for known in self._digests]):
+            raise _unauthorized("unknown API key", "invalid_api_key")
+        return digest.hex()[:_NAME_LENGTH]
 
 
 def load_keys(settings: ServerSettings) -> Keys:
@@ -61,9 +61,9 @@ def load_keys(settings: ServerSettings) -> Keys:
         keys += listed
     if not keys and not settings.allow_anonymous and not is_loopback(settings.host):
         raise ConfigError(
-            f"setting 'server.host' is {settings.host!r}, which others can reach, and there is no API key; "
-            "set 'server.api_keys' or 'server.api_keys_file' (or 'server.allow_anonymous', if something in "
-            "front checks callers)"
+            f"setting 'server.host' is {settings.host!r}, which other machines can reach, and there is no "
+            "API key; set 'server.api_keys' or 'server.api_keys_file' (or 'server.allow_anonymous', if a "
+            "proxy in front checks clients)"
         )
     return Keys(keys)
 

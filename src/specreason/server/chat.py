@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from specreason.config import ServerSettings
 from specreason.engines.transport import call_headers
+from specreason.server.chat_reply import ChatReplyWriter
 from specreason.server.choices import Solving
-from specreason.server.errors import Refused, answered
+from specreason.server.errors import Refused, response_to
 from specreason.server.metrics import RequestMetrics
 from specreason.server.openapi import CHAT
 from specreason.server.record import record_of
@@ -19,7 +20,6 @@ from specreason.server.request import SolveRequest, asked
 from specreason.server.state import state_of
 from specreason.server.streaming import EventStream, Pace, while_connected
 from specreason.server.tracing import RequestTrace
-from specreason.server.translate import Translation
 from specreason.server.validation import refusal
 from specreason.server.wire import ChatRequest
 
@@ -35,11 +35,11 @@ async def chat(request: Request) -> Response:
     """Solve the conversation's last turn; the thinking comes in `reasoning`, the answer in `content`."""
     body = await body_of(request, ChatRequest)
     settings = state_of(request).settings
-    return await solved(request, body, lambda solving: Translation(solving, settings))
+    return await solved(request, body, lambda solving: ChatReplyWriter(solving, settings))
 
 
-class Wording(Protocol):
-    """Tells of a request in the words of one API."""
+class ReplyWriter(Protocol):
+    """Writes the reply to a request in the format of one API."""
 
     def frames(self) -> AsyncGenerator[bytes, None]:
         """The whole stream as server-sent events."""
@@ -54,7 +54,9 @@ class Wording(Protocol):
         ...
 
 
-async def solved(request: Request, body: ChatRequest, wording: Callable[[Solving], Wording]) -> Response:
+async def solved(
+    request: Request, body: ChatRequest, writer_of: Callable[[Solving], ReplyWriter]
+) -> Response:
     """The response to `body`, streamed or not."""
     state, record = state_of(request), record_of(request)
     wanted = asked(body, state.session.settings, state.offers)
@@ -64,21 +66,21 @@ async def solved(request: Request, body: ChatRequest, wording: Callable[[Solving
     record.solving = solving = Solving(
         state.session, state.admission, wanted, key=record.key, watchers=watchers, began=record.began
     )
-    record.said = _said(wanted, state.settings)
+    record.log_fields = _log_fields(wanted, state.settings)
     record.on_end = lambda: spans.end(solving.accounts, record.outcome)
-    translation = wording(solving)
+    writer = writer_of(solving)
     if not wanted.stream:
-        reply = await while_connected(translation.whole(), request.receive, state.shutdown)
+        reply = await while_connected(writer.whole(), request.receive, state.shutdown)
         return Response(reply, media_type="application/json", headers=_times(solving))
 
     def failure(error: Exception) -> bytes:
-        record.failed(error, answered(error).body.error.code)
+        record.failed(error, response_to(error).body.error.code)
         if record.outcome == "internal_error":
             _log.error("internal error", exc_info=error)
-        return translation.failure(error)
+        return writer.failure(error)
 
     return EventStream(
-        translation.frames(),
+        writer.frames(),
         failure=failure,
         headers=lambda: _times(solving),
         shutdown=state.shutdown,
@@ -118,14 +120,14 @@ async def _read(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _said(wanted: SolveRequest, settings: ServerSettings) -> dict[str, Any]:
-    """What the log says of the request; its text only if that was asked for."""
-    said: dict[str, Any] = {"model": wanted.offer.name, "stream": wanted.stream, "n": wanted.choices}
+def _log_fields(wanted: SolveRequest, settings: ServerSettings) -> dict[str, Any]:
+    """What the log says of the request; its text only with `server.log_prompts`."""
+    fields: dict[str, Any] = {"model": wanted.offer.name, "stream": wanted.stream, "n": wanted.choices}
     if wanted.user is not None:
-        said["user"] = wanted.user[:_LONGEST_USER]
+        fields["user"] = wanted.user[:_LONGEST_USER]
     if settings.log_prompts:
-        said["messages"] = list(wanted.messages)
-    return said
+        fields["messages"] = list(wanted.messages)
+    return fields
 
 
 def _times(solving: Solving) -> Mapping[str, str]:

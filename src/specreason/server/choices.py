@@ -1,4 +1,4 @@
-"""The events of a request's choices, as they come: each in its turn, watched by everyone who counts."""
+"""One request being solved: the events of its choices, in the order in which they happen."""
 
 import asyncio
 import time
@@ -20,16 +20,16 @@ T = TypeVar("T")
 
 
 class Watcher(Protocol):
-    """Someone who counts, times or traces what happens in one request."""
+    """Counts, times or traces what happens in one request."""
 
     def take(self, choice: int, event: Event) -> None:
-        """Look at one event of the choice with that number."""
+        """Take one event of the choice with that number."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An event of a choice, and the step that it keeps, if it keeps one."""
+class ChoiceEvent:
+    """An event of a choice, and the report of the step that it keeps, if it keeps one."""
 
     account: Account
     event: Event
@@ -79,16 +79,16 @@ class Solving:
         """Seconds that were ours: neither in the queue nor waiting for an engine."""
         return max(0.0, self.total_s - self.queue_s - self._engines.seconds)
 
-    async def events(self) -> AsyncGenerator[Told, None]:
+    async def events(self) -> AsyncGenerator[ChoiceEvent, None]:
         """Everything that happens, from the queue to the last answer. Raises Refused, EngineError."""
         engine_time.set(self._engines)
         async with self._admission.entered(self._key, len(self.accounts)):
             choices = [self._choice(account) for account in self.accounts]
-            async with aclosing(merged(choices)) as all_told:
-                async for told in all_told:
-                    yield told
+            async with aclosing(merged(choices)) as events:
+                async for event in events:
+                    yield event
 
-    async def _choice(self, account: Account) -> AsyncGenerator[Told, None]:
+    async def _choice(self, account: Account) -> AsyncGenerator[ChoiceEvent, None]:
         asked = self.asked
         async with AsyncExitStack() as stack:
             stack.enter_context(self._here)
@@ -106,7 +106,7 @@ class Solving:
                 step = account.take(event)
                 for watcher in self._watchers:
                     watcher.take(account.index, event)
-                yield Told(account, event, step)
+                yield ChoiceEvent(account, event, step)
 
 
 async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:

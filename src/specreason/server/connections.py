@@ -1,7 +1,7 @@
-"""The connections under the requests: those on which no request arrives, or nothing leaves, are closed.
+"""Connections that stall: no whole request arrives, or the client reads nothing. They are closed.
 
-Uvicorn ends only those that are idle after a response; a first head, a body and a client that takes nothing
-it waits for without end.
+Uvicorn only closes those that are idle after a response; for a first head, a body and a client that reads
+nothing it waits without end.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ class Connection(Protocol):
 
 
 async def watch(connections: Collection[Connection], *, head_s: float, linger_s: float) -> Never:
-    """Close connections that bring no whole head for `head_s`, cut those closed that linger for `linger_s`.
+    """Close connections without a whole request head for `head_s`; abort those closing for `linger_s`.
 
-    A connection that is closed stays until the client has taken what was written to it.
+    A closed connection stays until the client has read what was written to it.
     """
     clock = asyncio.get_running_loop().time
     since: dict[tuple[Connection, object, bool], float] = {}
@@ -83,12 +83,12 @@ def arriving(receive: Receive, limit_s: float, shutdown: Shutdown) -> Receive:
         if whole:
             return await receive()
         try:
-            async with shutdown.patience(until - asyncio.get_running_loop().time()):
+            async with shutdown.until_stop(until - asyncio.get_running_loop().time()):
                 message = await receive()
         except TimeoutError:
             shutdown.check()
             raise Refused(
-                f"the body was not there after {limit_s:g} seconds (setting 'server.body_timeout')",
+                f"the body did not arrive within {limit_s:g} seconds (setting 'server.body_timeout')",
                 status=408,
                 code="body_timeout",
                 headers={"Connection": "close"},

@@ -1,4 +1,4 @@
-"""How much a request lets the models think, in whichever of the usual words it says so."""
+"""The thinking budget of a request, whichever of the usual fields sets it."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,18 @@ from specreason.server.wire import ChatRequest, Effort
 
 
 def thinking_budget(body: ChatRequest, limits: ServerSettings) -> int | None:
-    """The thinking budget in tokens, None where nothing is said. Raises Refused for two that differ."""
-    told: dict[str, int] = {}
-    for param, tokens in _told(body, limits):
-        for other, known in told.items():
+    """The thinking budget in tokens, None if no field sets it. Raises Refused for two that differ."""
+    budgets: dict[str, int] = {}
+    for param, tokens in _budgets(body, limits):
+        for other, known in budgets.items():
             if known != tokens:
                 raise Refused(
-                    f"'{other}' asks for {known} thinking tokens, '{param}' for {tokens}; give one of them",
+                    f"'{other}' sets {known} thinking tokens, '{param}' sets {tokens}; give one of them",
                     param=param,
                     code="conflicting_fields",
                 )
-        told[param] = tokens
-    return next(iter(told.values()), None)
+        budgets[param] = tokens
+    return next(iter(budgets.values()), None)
 
 
 def too_many(param: str, value: int, limits: ServerSettings) -> Refused:
@@ -31,9 +31,9 @@ def too_many(param: str, value: int, limits: ServerSettings) -> Refused:
     )
 
 
-def _told(body: ChatRequest, limits: ServerSettings) -> Iterator[tuple[str, int]]:
-    """What each field of the request asks for; those that say nothing of it are not told."""
-    own = body.specreason.token_budget if body.specreason else None
+def _budgets(body: ChatRequest, limits: ServerSettings) -> Iterator[tuple[str, int]]:
+    """Each field of the request that sets a budget, and the budget (tokens)."""
+    own: int | None = body.specreason.given.get("token_budget") if body.specreason else None
     if own is not None and own > limits.max_tokens:
         raise too_many("specreason.token_budget", own, limits)
     unlimited = body.thinking_token_budget == -1

@@ -1,4 +1,4 @@
-"""What a request must look like before anybody reads it: one length, and a host that we go by."""
+"""Checks of the headers before a request is read: one length of its body, and an allowed Host."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -8,7 +8,7 @@ from specreason.server.errors import Refused
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ANY = "*"
-_LONGEST_NAME = 100  # characters of a client's own that are repeated to it
+_LONGEST_NAME = 100  # characters of a request that an error message quotes
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -18,10 +18,10 @@ def hosts_for(settings: ServerSettings, keys: Keys) -> Collection[str] | None:
     A web page can point a name of its own at 127.0.0.1 (DNS rebinding) and then call a server there as if it
     were its own; only the Host header gives it away. Keys keep such a page out as well.
     """
-    told = settings.allowed_hosts
-    if _ANY in told or (not told and (keys or not is_loopback(settings.host))):
+    named = settings.allowed_hosts
+    if _ANY in named or (not named and (keys or not is_loopback(settings.host))):
         return None
-    return frozenset(_name(host) for host in (*_LOOPBACK, settings.host, *told))
+    return frozenset(_name(host) for host in (*_LOOPBACK, settings.host, *named))
 
 
 def check_host(headers: Headers, allowed: Collection[str] | None) -> None:
@@ -31,7 +31,7 @@ def check_host(headers: Headers, allowed: Collection[str] | None) -> None:
     for host in _values(headers, b"host"):
         if _name(host) not in allowed:
             raise Refused(
-                f"this server does not go by the name {host[:_LONGEST_NAME]!r} (header Host); call it as "
+                f"host {host[:_LONGEST_NAME]!r} (header Host) is not allowed; call the server as "
                 "localhost, or add the name to the setting 'server.allowed_hosts'",
                 status=403,
                 code="host_not_allowed",
@@ -39,10 +39,10 @@ def check_host(headers: Headers, allowed: Collection[str] | None) -> None:
 
 
 def check_length(headers: Headers) -> None:
-    """Raise Refused (400) if the body has two lengths: a proxy may go by one, we by the other.
+    """Raise Refused (400) if the body has two lengths, and close the connection.
 
-    What one of us takes for the body the other would take for a request (RFC 9112, section 6.1), so that the
-    connection is closed.
+    A proxy may use one and we the other: part of the body would then be read as a request (request smuggling,
+    RFC 9112, section 6.1).
     """
     if has_two_lengths(headers):
         raise Refused(

@@ -1,4 +1,4 @@
-"""From what went wrong to what a client is told: one status, one OpenAI error body."""
+"""What clients get for an error: one status, one OpenAI error body."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ from specreason.errors import (
 from specreason.server.replies import ErrorBody, ErrorReply
 
 TRY_AGAIN_S = 5
-_LONGEST_PATH = 200  # characters of a client's own that are repeated to it
-# The first that fits counts, so the narrower kinds stand first.
-_TOLD: Mapping[type[Exception], tuple[int, str | None, str]] = {
+_LONGEST_PATH = 200  # characters of a request that an error message quotes
+# The first match counts, so subclasses come before their bases.
+_REPORTED: Mapping[type[Exception], tuple[int, str | None, str]] = {
     ContextOverflow: (400, "messages", "context_length_exceeded"),
     InputError: (400, "messages", "invalid_messages"),
     ConfigError: (400, "messages", "unusable_conversation"),
@@ -36,10 +36,10 @@ _TOLD: Mapping[type[Exception], tuple[int, str | None, str]] = {
 _PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/models")
 _ENGINES_FAULT = {
     "context_length_exceeded": "the conversation does not fit into the context of {engine}; shorten it",
-    "unsupported_form": "{engine}'s engine cannot keep an answer to the form asked for; simplify the schema",
+    "unsupported_form": "{engine}'s engine cannot produce the requested output format; simplify the schema",
     "engine_timeout": "{engine}'s server did not answer in time; try again later",
     "engine_unavailable": "{engine}'s server is unavailable; try again later",
-    "engine_rejected": "{engine}'s server refused what was asked of it; the log of this server says more",
+    "engine_rejected": "{engine}'s server rejected the request; see the log of this server",
 }
 
 
@@ -63,8 +63,8 @@ class Refused(SpecReasonError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """An error as it goes out."""
+class ErrorResponse:
+    """The response to a request that failed."""
 
     status: int
     body: ErrorReply
@@ -76,46 +76,46 @@ class Answered:
         return self.body.model_dump()
 
 
-def answered(error: Exception) -> Answered:
-    """What the client is told about `error`. Errors that are not ours tell nothing of themselves."""
+def response_to(error: Exception) -> ErrorResponse:
+    """The response for `error`. Errors that are not ours become a 500 without details."""
     if isinstance(error, Refused):
         return _answer(error.status, str(error), error.param, error.code, error.headers)
-    for kind, (status, param, code) in _TOLD.items():
+    for kind, (status, param, code) in _REPORTED.items():
         if isinstance(error, kind):
             later = {"Retry-After": str(TRY_AGAIN_S)} if status in {503, 504} else {}
             return _answer(status, _message(error, code), param, code, later)
-    return _answer(500, "internal error; the server's log says more", None, "internal_error")
+    return _answer(500, "internal error; see the server's log", None, "internal_error")
 
 
 def _message(error: Exception, code: str) -> str:
-    """What a client is told: of engines only which and how they failed; their words name addresses."""
+    """The message for clients. Of an engine: only which one and how it failed, no address."""
     if code in _ENGINES_FAULT:
         engine = getattr(error, "engine", "")
         return _ENGINES_FAULT[code].format(engine=f"the {engine} model" if engine else "a model")
     return str(error) or "the request took longer than 'server.request_timeout'"
 
 
-def from_http(method: str, path: str, error: HTTPException) -> Answered:
-    """An error of the HTTP layer: an unknown path, or a method that the path has not."""
+def from_http(method: str, path: str, error: HTTPException) -> ErrorResponse:
+    """An error of the HTTP layer: an unknown path, or a method that the path does not have."""
     status, headers = error.status_code, error.headers or {}
     asked = f"{method} {path}"[:_LONGEST_PATH]
     message = error.detail
     if status == HTTPStatus.NOT_FOUND:
         hint = _hint(path)
-        message = f"there is no {asked} here; {hint}"[: 2 * _LONGEST_PATH]
+        message = f"there is no {asked}; {hint}"[: 2 * _LONGEST_PATH]
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-        message = f"there is no {asked} here; the path takes {headers.get('Allow', 'other methods')}"
+        message = f"there is no {asked}; the path takes {headers.get('Allow', 'other methods')}"
     return _answer(status, message, None, HTTPStatus(status).name.lower(), headers)
 
 
 def _hint(path: str) -> str:
     bare = path.rstrip("/")
     if bare.endswith("/completions") and not bare.endswith("/chat/completions"):
-        return "the models need a conversation: use /v1/chat/completions (or /v1/responses)"
+        return "this server needs chat messages: use /v1/chat/completions (or /v1/responses)"
     if bare.endswith("/messages"):
-        return "this is no API of Anthropic's: use /v1/chat/completions (or /v1/responses)"
+        return "the Anthropic API is not supported: use /v1/chat/completions (or /v1/responses)"
     near = next((known for known in _PATHS if bare.endswith(known.removeprefix("/v1"))), bare)
-    return f"did you mean {near}?" if near not in {"", path} else "GET /docs lists what there is"
+    return f"did you mean {near}?" if near not in {"", path} else "GET /docs lists all paths"
 
 
 def _answer(
@@ -124,8 +124,8 @@ def _answer(
     param: str | None,
     code: str,
     headers: Mapping[str, str] | None = None,
-) -> Answered:
+) -> ErrorResponse:
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")
     body = ErrorReply(error=ErrorBody(message=message, type=kind, param=param, code=code))
-    return Answered(status, body, headers or {})
+    return ErrorResponse(status, body, headers or {})

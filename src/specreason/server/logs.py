@@ -1,4 +1,4 @@
-"""Structured logs on standard error: one line a request, with its id; prompts only if asked for."""
+"""Structured logs on standard error: one line per request, with its id; prompts only if asked for."""
 
 import logging
 import sys
@@ -25,7 +25,7 @@ def configure(settings: ServerSettings) -> None:
         if as_json
         else structlog.dev.ConsoleRenderer(colors=False, repr_native_str=True)
     )
-    told = structlog.stdlib.ProcessorFormatter(
+    formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -34,13 +34,13 @@ def configure(settings: ServerSettings) -> None:
         ],
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(told)
+    handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
-    # Each would tell of every request to a model server; what fails is in the engine's error.
+    # They log every request to a model server; failures are in the engine's error.
     for noisy in ("httpx2", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    logging.getLogger("uvicorn").setLevel(max(level, logging.WARNING))  # its start and end we tell ourselves
+    logging.getLogger("uvicorn").setLevel(max(level, logging.WARNING))  # we log start and end ourselves
     structure(level)
 
 

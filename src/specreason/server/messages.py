@@ -1,4 +1,4 @@
-"""The turns of a conversation: as clients send them, and as the models' templates read them."""
+"""The messages of a conversation: as clients send them, and as chat templates take them."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ class TextPart(Strict):
 
 
 class AssistantPart(Lenient):
-    """A part of an assistant's message: its text, or what else the client was sent (thinking, refusals)."""
+    """A part of an assistant message: text, or something else that a server sent (thinking, refusals)."""
 
     type: str
     text: str | None = None
@@ -40,8 +40,8 @@ class ToolCall(Lenient):
     function: FunctionCall
 
 
-class _Told(Strict):
-    """What system and user have in common."""
+class _Input(Strict):
+    """What system, user and tool messages have in common."""
 
     content: Annotated[str | list[TextPart], Field(description="Text, or a list of text parts.")]
     name: Annotated[str | None, Field(description="Of the speaker; not shown to the models.")] = None
@@ -49,19 +49,19 @@ class _Told(Strict):
     cache_control: Annotated[Object | None, no_effect()] = None
 
 
-class SystemMessage(_Told):
+class SystemMessage(_Input):
     """What holds for the whole conversation."""
 
     role: Literal["system", "developer"]
 
 
-class UserMessage(_Told):
+class UserMessage(_Input):
     """A turn of the user."""
 
     role: Literal["user"]
 
 
-class ToolMessage(_Told):
+class ToolMessage(_Input):
     """What a tool gave back."""
 
     role: Literal["tool"]
@@ -69,10 +69,10 @@ class ToolMessage(_Told):
 
 
 class AssistantMessage(Lenient):
-    """A turn of the assistant, as clients keep it: what we do not know in it is passed over.
+    """An assistant message, as clients store it: unknown fields are ignored.
 
-    `reasoning` is earlier thinking, `reasoning_content` its other name: whether a model reads it again is for
-    the model's template to say; most templates leave it out, except between calls of tools.
+    `reasoning` is earlier thinking, `reasoning_content` its other name: whether the model sees it again is up
+    to its chat template; most leave it out, except between tool calls.
     """
 
     role: Literal["assistant"]
@@ -120,17 +120,17 @@ def _message(index: int, message: InputMessage) -> Message:
     match message:
         case AssistantMessage():
             if message.content is None and not message.tool_calls:
-                said = (
-                    f"'messages.{index}.content' is missing: an assistant's turn needs content or tool_calls"
+                problem = (
+                    f"'messages.{index}.content' is missing: an assistant message needs content or tool_calls"
                 )
-                raise Refused(said, param=f"messages.{index}.content", code="missing_field")
+                raise Refused(problem, param=f"messages.{index}.content", code="missing_field")
             thought = message.reasoning_content or message.reasoning
             more = {
                 "tool_calls": [_call(call) for call in message.tool_calls or ()],
                 "reasoning_content": thought if isinstance(thought, str) else "",
             }
-            told = {name: value for name, value in more.items() if value}
-            return {"role": "assistant", "content": text, **told}
+            given = {name: value for name, value in more.items() if value}
+            return {"role": "assistant", "content": text, **given}
         case ToolMessage():
             named = {"tool_call_id": message.tool_call_id, "name": message.name}
             return {"role": "tool", "content": text} | {k: v for k, v in named.items() if v is not None}

@@ -51,30 +51,30 @@ class Metrics:
         self.step_interval_s = self._histogram(
             "step_interval_seconds", "Between two kept steps", _LONG, "model"
         )
-        self.queue_s = self._histogram("queue_seconds", "Waiting for a turn", _LONG, "model")
-        self.overhead_s = self._histogram("overhead_seconds", "Our own time in a request", _SHORT, "model")
+        self.queue_s = self._histogram("queue_seconds", "Waiting in the queue", _LONG, "model")
+        self.overhead_s = self._histogram("overhead_seconds", "Time spent in this server", _SHORT, "model")
         self.steps = self._counter("steps", "Kept steps by author", "model", "author")
         self.drafts = self._counter("drafts", "Judged drafts by verdict", "model", "verdict")
         self.scores = self._histogram("score", "Scores of drafts, 0 to 9", _SCORES, "model")
-        self.unscorable = self._counter("unscorable", "Replies of the judge that were no score", "model")
+        self.unscorable = self._counter("unscorable", "Replies of the judge that were not a score", "model")
         self.generated = self._counter("generated_tokens", "Tokens generated", "role", "phase")
         self.delivered = self._counter(
             "delivered_tokens", "Tokens that went into steps or answers", "role", "phase"
         )
         self.prompt = self._counter(
-            "prompt_tokens", "Prompt tokens of calls whose cache share is told", "role"
+            "prompt_tokens", "Prompt tokens of calls that report how much was cached", "role"
         )
         self.conversations = self._counter(
-            "conversation_tokens", "Tokens of the conversations, as usage.prompt_tokens tells them", "model"
+            "conversation_tokens", "Tokens of the conversations, as in usage.prompt_tokens", "model"
         )
         self.cached = self._counter("cached_tokens", "Prompt tokens that the cache held", "role")
         self.token_drafts = self._counter(
-            "token_drafts", "Tokens that engines drafted themselves, by whether they came out", "role", "kept"
+            "token_drafts", "Tokens drafted inside an engine, by whether they were kept", "role", "kept"
         )
         self.engine_s = self._histogram("engine_call_seconds", "One engine call", _LONG, "role", "phase")
         self.engine_errors = self._counter("engine_errors", "Engine failures", "kind")
-        self.degraded = self._counter("degraded", "Choices that lost the small model", "model")
-        self.interruptions = self._counter("interruptions", "Waits for a base model that broke off", "model")
+        self.degraded = self._counter("degraded", "Choices that went on without the small model", "model")
+        self.interruptions = self._counter("interruptions", "Waits for a base model that failed", "model")
 
     def visited(self, status: int, outcome: str, solving: Solving | None) -> None:
         """A request is over; `solving` if there was something to solve."""
@@ -84,11 +84,11 @@ class Metrics:
             self.request_s.labels(model).observe(solving.total_s)
             self.queue_s.labels(model).observe(solving.queue_s)
             self.overhead_s.labels(model).observe(solving.overhead_s)
-            told = max((account.prompt_tokens for account in solving.accounts), default=0)
-            self.conversations.labels(model).inc(told)
+            prompt = max((account.prompt_tokens for account in solving.accounts), default=0)
+            self.conversations.labels(model).inc(prompt)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
-        """A metric whose value is asked for when it is told."""
+        """A metric whose value is read when the page is made."""
         Gauge(f"specreason_{name}", meaning, registry=self._registry).set_function(read)
 
     def page(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What every request passes first: an id, a key, a line in the log. Plain ASGI: disconnects get through."""
+"""What every request passes first: id, checks, log line. Plain ASGI, so that disconnects get through."""
 
 import logging
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from specreason.server.connections import arriving, cut
 from specreason.server.entrance import check_host, check_length, hosts_for
-from specreason.server.errors import Answered, Refused, answered
-from specreason.server.record import RequestRecord, begun, record_of
+from specreason.server.errors import ErrorResponse, Refused, response_to
+from specreason.server.record import RequestRecord, open_record, record_of
 from specreason.server.state import ServerState
 from specreason.server.streaming import ClientGone
 
-_CLOSED_BY_CLIENT = 499  # as nginx logs it; nobody gets to see it
+_CLOSED_BY_CLIENT = 499  # as nginx logs it; no client gets it
 _log = structlog.get_logger("specreason.server")
 
 
 class RequestMiddleware:
-    """Names each request, checks its key, and tells the log and the metrics how it ended."""
+    """Gives each request an id, checks its key, and records in log and metrics how it ended."""
 
     def __init__(self, app: ASGIApp, state: ServerState) -> None:
         self._app = app
@@ -33,12 +33,12 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = begun(scope)
+        record = open_record(scope)
         with structlog.contextvars.bound_contextvars(request_id=record.request_id):
             try:
                 await self._served(record, scope, receive, _noting(record, send))
             finally:
-                self._tell(record)
+                self._report(record)
 
     async def _served(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -50,7 +50,7 @@ class RequestMiddleware:
             await self._app(scope, arriving(receive, settings.body_timeout, shutdown), send)
         except Refused as refusal:
             record.outcome = refusal.code
-            await error_response(answered(refusal))(scope, receive, send)
+            await error_response(response_to(refusal))(scope, receive, send)
         except ClientGone:
             record.status, record.outcome = _CLOSED_BY_CLIENT, "client_gone"
             if not record.complete:
@@ -59,9 +59,9 @@ class RequestMiddleware:
             record.outcome = "internal_error"
             _log.exception("internal error")
             if not record.complete:
-                raise  # uvicorn closes the connection, so that nobody waits for the rest
+                raise  # uvicorn closes the connection, so that the client does not wait for the rest
 
-    def _tell(self, record: RequestRecord) -> None:
+    def _report(self, record: RequestRecord) -> None:
         if record.on_end is not None:
             record.on_end()
         if record.guarded:
@@ -76,9 +76,9 @@ class RequestMiddleware:
             outcome=record.outcome,
             seconds=round(record.seconds, 4),
             key=record.key,
-            **record.said,
+            **record.log_fields,
             **_account(record),
-            **_answers(record, told=self._state.settings.log_prompts),
+            **(_answers(record) if self._state.settings.log_prompts else {}),
         )
 
 
@@ -116,19 +116,19 @@ def _account(record: RequestRecord) -> Mapping[str, Any]:
     }
 
 
-def _answers(record: RequestRecord, *, told: bool) -> Mapping[str, Any]:
-    if record.solving is None or not told:
+def _answers(record: RequestRecord) -> Mapping[str, Any]:
+    if record.solving is None:
         return {}
     return {"answers": [account.result.answer_text for account in record.solving.accounts]}
 
 
-def error_response(told: Answered) -> JSONResponse:
+def error_response(error: ErrorResponse) -> JSONResponse:
     """An error as a response."""
-    return JSONResponse(told.json, told.status, dict(told.headers))
+    return JSONResponse(error.json, error.status, dict(error.headers))
 
 
 async def our_error(request: Request, error: Exception) -> JSONResponse:
-    """The exception handler of errors on purpose, and of bugs."""
-    told = answered(error)
-    record_of(request).failed(error, told.body.error.code)
-    return error_response(told)
+    """The exception handler of our own errors, and of bugs."""
+    response = response_to(error)
+    record_of(request).failed(error, response.body.error.code)
+    return error_response(response)

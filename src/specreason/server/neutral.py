@@ -1,7 +1,7 @@
-"""Fields of OpenAI, vLLM, SGLang and OpenRouter that this server does not honour.
+"""Fields of OpenAI, vLLM, SGLang and OpenRouter that this server does not support.
 
-Many clients send all fields that they know. Those of no effect are taken as they are; the others with the
-value that asks for nothing, and refused with any other: nothing that was asked for is ignored in silence.
+Many clients send all fields that they know. Those without effect are accepted as they are; the others only
+with the value that changes nothing, so that no request is silently ignored.
 Sources: OpenAI's API reference, and the request classes of vLLM's and SGLang's servers.
 """
 
@@ -29,7 +29,7 @@ IsOne = Annotated[One | None, neutral()]
 
 
 class OfNoEffect(Strict):
-    """What clients note for themselves, for a store or for a scheduler."""
+    """Notes for the client itself, for a store or for a scheduler."""
 
     metadata: Annotated[Object | None, no_effect()] = None
     store: Annotated[bool | None, no_effect()] = None
@@ -44,7 +44,7 @@ class OfNoEffect(Strict):
 
 
 class Neutral(OfNoEffect):
-    """What is taken only with the value that asks for nothing."""
+    """Accepted only with the value that changes nothing."""
 
     # OpenAI
     functions: NoList = None

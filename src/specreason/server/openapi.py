@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what FastAPI reads from the routes."""
+"""The parts of the OpenAPI document that FastAPI cannot read from the routes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,25 +20,25 @@ def _ref(name: str) -> dict[str, Any]:
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The documentation of error answers."""
-    said = {
+    descriptions = {
         400: "The request cannot be used; `param` names the field.",
         401: "No API key, or an unknown one.",
-        403: "The Host header holds none of the names of this server.",
+        403: "The Host header is not an allowed name of this server.",
         404: "No such model.",
-        405: "No such method here.",
-        408: "The body stopped coming.",
+        405: "No such method.",
+        408: "The body did not arrive in time.",
         413: "The body is larger than `server.max_request_bytes`.",
         415: "The body is not application/json.",
-        429: "No turn is free; `Retry-After` says when to try again (seconds).",
-        502: "A model server refused what was asked of it.",
+        429: "The queue is full; `Retry-After` says when to try again (seconds).",
+        502: "A model server rejected the request.",
         503: "A model server does not answer, or this server is stopping.",
         504: "A model server, or the request, took too long.",
     }
-    return {status: {"description": said[status], "model": ErrorReply} for status in statuses}
+    return {status: {"description": descriptions[status], "model": ErrorReply} for status in statuses}
 
 
-# The body is read by the route itself (one parser for all of it, which takes no broken Unicode and has a
-# limit of depth), so FastAPI has to be told about it.
+# The route reads the body itself (one parser, which rejects broken Unicode and limits depth), so FastAPI
+# does not know its schema.
 CHAT: dict[str, Any] = {
     "response_model": None,
     "responses": {

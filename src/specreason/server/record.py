@@ -1,4 +1,4 @@
-"""One request as the server remembers it: who asked for what, and what came of it."""
+"""One request while it is served: its id, its key, how it ended, and what the log says of it."""
 
 import re
 import time
@@ -20,7 +20,7 @@ _STATE = "record"
 
 @dataclass(slots=True)
 class RequestRecord:
-    """The request's story. `outcome`: `ok`, `client_gone`, or the code of the error. `said`: for the log."""
+    """What is known of one request. `outcome`: `ok`, `client_gone`, or the code of the error."""
 
     request_id: str
     method: str
@@ -31,7 +31,7 @@ class RequestRecord:
     outcome: str = "ok"
     solving: Solving | None = None
     on_end: Callable[[], None] | None = None
-    said: dict[str, Any] = field(default_factory=dict[str, Any])
+    log_fields: dict[str, Any] = field(default_factory=dict[str, Any])
     began: float = field(default_factory=time.perf_counter)
 
     @property
@@ -40,10 +40,10 @@ class RequestRecord:
         return time.perf_counter() - self.began
 
     def failed(self, error: Exception, outcome: str) -> None:
-        """Note what went wrong: for the log in our own words, which the client may not get."""
+        """Note the error and, for the log only, its message."""
         self.outcome = outcome
         if isinstance(error, SpecReasonError):
-            self.said["error"] = str(error)
+            self.log_fields["error"] = str(error)
 
     @property
     def guarded(self) -> bool:
@@ -51,8 +51,8 @@ class RequestRecord:
         return self.path.startswith("/v1/") or self.path == "/metrics"
 
 
-def begun(scope: Scope) -> RequestRecord:
-    """Open the record of a request; it takes the client's request id if that one is sane."""
+def open_record(scope: Scope) -> RequestRecord:
+    """The record of a new request, under the client's request id if that one is valid."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     record = RequestRecord(request_id, scope["method"], scope["path"][:200])

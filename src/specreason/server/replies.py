@@ -1,4 +1,4 @@
-"""What clients get: OpenAI's shapes, with the documented `specreason` objects beside them."""
+"""The objects of responses: OpenAI's, with the documented `specreason` objects beside them."""
 
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,7 +15,7 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-# Left out of the reply where there is nothing to tell; clients that parse strictly meet no stray nulls.
+# Left out of the reply if None: strict clients do not expect nulls here.
 Maybe = Annotated[T | None, Field(exclude_if=_is_none)]
 FinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -30,21 +30,21 @@ class Reply(BaseModel):
 
 
 class PromptDetails(Reply):
-    """Of the prompt's tokens: those that the base model's cache held."""
+    """Prompt tokens that the base model had in its cache."""
 
     cached_tokens: int
 
 
 class CompletionDetails(Reply):
-    """Of the completion's tokens: those of the kept thinking."""
+    """Completion tokens of the kept thinking."""
 
     reasoning_tokens: int
 
 
 class ModelTokens(Reply):
-    """Tokens of one model in all its calls. `drafted`: generated for drafts, whatever became of them.
+    """Tokens of one model in all its calls. `drafted`: generated for drafts, kept or not.
 
-    `prompt` and `cached`: over the calls whose engine told how much its cache held.
+    `prompt` and `cached`: over the calls whose engine reports how much was cached.
     """
 
     generated: int = 0
@@ -93,7 +93,7 @@ class StepReport(Reply):
 
 
 class ChoiceReport(Reply):
-    """How one choice came about. `degraded`: why the small model was given up, null if it was not."""
+    """How one choice came about. `degraded`: why the request went on without the small model, else null."""
 
     index: int
     scheme: str
@@ -139,7 +139,7 @@ class OutputToolCall(Reply):
 
 
 class OutputMessage(Reply):
-    """The assistant's turn; the thinking stands under the names that `server.reasoning_field` says."""
+    """The assistant's turn; `server.reasoning_field` says which fields hold the thinking."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
@@ -184,7 +184,7 @@ class Delta(Reply):
 
 
 class ChunkChoice(Reply):
-    """A choice that has news."""
+    """What is new in a choice, and why it ended."""
 
     index: int
     delta: Delta
@@ -228,13 +228,13 @@ class ErrorBody(Reply):
 
 
 class ErrorReply(Reply):
-    """Every answer from status 400 on, and the error event of a stream."""
+    """The body of every status from 400 on, and the error event of a stream."""
 
     error: ErrorBody
 
 
 class ModelCard(Reply):
-    """A model that requests can name. `specreason` tells what stands behind it.
+    """A model that requests can name. `specreason` says which scheme and models it uses.
 
     `root`: the model that answers. `max_model_len`: tokens that conversation, thinking and answer share.
     """
@@ -251,7 +251,7 @@ class ModelCard(Reply):
 
 
 class ModelList(Reply):
-    """The models on offer."""
+    """The available models."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
@@ -264,7 +264,7 @@ class Health(Reply):
 
 
 class Readiness(Reply):
-    """Whether requests can be taken. Engines: `ok`, or what is wrong."""
+    """Whether requests are accepted. Engines: `ok`, or what is wrong."""
 
     status: Literal["ready", "degraded", "unavailable", "stopping"]
     engines: dict[Seat, str]

@@ -19,23 +19,20 @@ from specreason.reasoning.terms import Terms
 from specreason.server.answer_form import AnswerForm, answer_form
 from specreason.server.effort import thinking_budget
 from specreason.server.errors import Refused
-from specreason.server.knobs import Knobs
 from specreason.server.messages import conversation
+from specreason.server.overrides import overridden
 from specreason.server.wire import ChatRequest
 
 PAIR = "specreason"
-# Knobs whose name in the settings differs, and those that are not settings of the method.
-_RENAMED = {"judge": "judge_method"}
-_NOT_SETTINGS = {"include_steps", "verifier", "token_budget"}
 _SEEDS = 2**32  # what every engine takes
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model that requests can name, the scheme that it stands for, and all those that it takes.
+    """A model that requests can name, its default scheme, and all schemes that it accepts.
 
-    `context`: tokens that conversation, thinking and answer share. `constraints`: the kinds that each of the
-    models can keep an answer to.
+    `context`: tokens that conversation, thinking and answer share. `constraints`: the kinds that the
+    engine of each model can enforce.
     """
 
     name: str
@@ -48,7 +45,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class SolveRequest:
-    """One request, understood. `running_usage`: told with every chunk of a stream, not only at its end."""
+    """One request, checked. `running_usage`: usage in each chunk of a stream, not only the last."""
 
     offer: Offer
     messages: Sequence[Message]
@@ -100,15 +97,14 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
     offer = on_offer.get(name)
     if offer is None:
         raise Refused(
-            f"no model '{name[:100]}' here; there are: {', '.join(on_offer)}",
+            f"no model '{name[:100]}'; available: {', '.join(on_offer)}",
             status=404,
             param="model",
             code="model_not_found",
         )
     _check_end(body)
-    knobs = body.specreason or Knobs()
     form = answer_form(body)
-    reasoning = _reasoning(body, knobs, offer, settings, form)
+    reasoning = _reasoning(body, offer, settings, form)
     _check_form(form, offer, reasoning)
     options = body.stream_options
     return SolveRequest(
@@ -128,7 +124,7 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
         stream=bool(body.stream),
         include_usage=_include_usage(body),
         running_usage=options is not None and bool(options.continuous_usage_stats),
-        include_steps=knobs.include_steps,
+        include_steps=body.specreason is not None and body.specreason.include_steps,
         include_thinking=_include_thinking(body),
         one_call=body.parallel_tool_calls is False,
         user=body.user or body.safety_identifier,
@@ -160,41 +156,42 @@ def _check_form(form: AnswerForm, offer: Offer, reasoning: ReasoningSettings) ->
     role: Role = wanted if wanted in offer.models else next(iter(offer.models))
     if form.constraint.kind not in offer.constraints[role]:
         raise Refused(
-            f"'{form.field}' asks for an answer of a given form ({form.constraint.kind}), and the server of "
-            f"the {role} model cannot keep to one; leave it out and ask for the form in the prompt",
+            f"'{form.field}' asks for structured output ({form.constraint.kind}), which the engine of the "
+            f"{role} model does not support; leave it out and describe the format in the prompt",
             param=form.field,
             code="unsupported_field",
         )
 
 
-def _reasoning(
-    body: ChatRequest, knobs: Knobs, offer: Offer, settings: Settings, form: AnswerForm
-) -> ReasoningSettings:
-    if knobs.scheme is not None and knobs.scheme not in offer.schemes:
-        if offer.name == PAIR:
-            raise Refused(
-                f"scheme '{knobs.scheme}' is not to be had here: the server runs without token-level "
-                "speculation (setting 'base.decode_url', or 'reasoning.scheme' with +decode); there are: "
-                + ", ".join(offer.schemes),
-                param="specreason.scheme",
-                code="scheme_unavailable",
-            )
-        raise Refused(
-            f"model '{offer.name}' stands for scheme '{offer.scheme}'; model '{PAIR}' takes any",
-            param="specreason.scheme",
-            code="conflicting_fields",
-        )
-    given = knobs.model_dump(exclude_none=True, exclude=_NOT_SETTINGS)
-    changes: dict[str, Any] = {_RENAMED.get(name, name): value for name, value in given.items()}
-    changes.setdefault("scheme", offer.scheme)
+def _reasoning(body: ChatRequest, offer: Offer, settings: Settings, form: AnswerForm) -> ReasoningSettings:
+    given = body.specreason.given if body.specreason else {}
+    changes: dict[str, Any] = {"scheme": offer.scheme, **given}
+    _check_scheme(changes["scheme"], offer)
     budget = thinking_budget(body, settings.server)
     if budget is not None:
         changes["token_budget"] = budget
-    # Who sets a total means it: the usual length of an answer is not before it, nor is it that of JSON.
+    # A total replaces the usual bound of an answer, which is also too short for JSON.
     total = body.max_completion_tokens or body.max_tokens
     if total or form.constraint or form.tools:
         changes.setdefault("answer_tokens", total or settings.server.max_tokens)
-    return settings.reasoning.model_copy(update=changes)
+    return overridden(settings.reasoning, changes)
+
+
+def _check_scheme(scheme: Scheme, offer: Offer) -> None:
+    if scheme in offer.schemes:
+        return
+    if offer.name != PAIR:
+        raise Refused(
+            f"model '{offer.name}' always uses scheme '{offer.scheme}'; model '{PAIR}' accepts any",
+            param="specreason.scheme",
+            code="conflicting_fields",
+        )
+    raise Refused(
+        f"scheme '{scheme}' is not available: the server runs without token-level speculation (setting "
+        "'base.decode_url', or 'reasoning.scheme' with +decode); available: " + ", ".join(offer.schemes),
+        param="specreason.scheme",
+        code="scheme_unavailable",
+    )
 
 
 def _sampling(body: ChatRequest, default: SamplingSettings) -> SamplingSettings:
@@ -213,7 +210,7 @@ def _sampling(body: ChatRequest, default: SamplingSettings) -> SamplingSettings:
 
 
 def _total_tokens(body: ChatRequest, limits: ServerSettings) -> int:
-    """The bound of thinking and answer: clients ask for more than anybody needs, to be on the safe side."""
+    """The bound of thinking and answer. More than the server allows is no error: clients ask for plenty."""
     new, old = body.max_completion_tokens, body.max_tokens
     if new is not None and old is not None and new != old:
         raise Refused(
@@ -241,7 +238,7 @@ def _include_usage(body: ChatRequest) -> bool:
         return False
     if not body.stream:
         raise Refused(
-            "'stream_options' goes with stream: true", param="stream_options", code="conflicting_fields"
+            "'stream_options' needs stream: true", param="stream_options", code="conflicting_fields"
         )
     return bool(body.stream_options.include_usage)
 

@@ -1,7 +1,7 @@
 """POST /v1/responses: OpenAI's Responses API, in front of the same requests as chat completions.
 
 Text and tool calls in, reasoning, text and tool calls out. Nothing is stored, so a conversation is sent as a
-whole each time. Thinking is told as `reasoning_text`, or, to those who ask for a summary, as the summary.
+whole each time. Thinking is sent as `reasoning_text`, or as the summary where one is asked for.
 """
 
 import json
@@ -16,13 +16,13 @@ from starlette.responses import Response
 
 from specreason.server.account import usage
 from specreason.server.chat import body_of, solved
+from specreason.server.chat_reply import report_of
 from specreason.server.choices import Solving
-from specreason.server.errors import answered
+from specreason.server.errors import response_to
 from specreason.server.openapi import RESPONSES
+from specreason.server.reply_parts import AnswerText, ReplyPart, Thinking, ToolCalls, reply_parts
 from specreason.server.responses_wire import ResponsesRequest, as_chat
-from specreason.server.said import Called, Text, Thought, said
 from specreason.server.tool_calls import Call
-from specreason.server.translate import report
 
 Json = dict[str, Any]
 router = APIRouter()
@@ -32,11 +32,11 @@ router = APIRouter()
 async def responses(request: Request) -> Response:
     """Solve the last turn of `input`; the thinking comes as an item `reasoning`, the answer as a message."""
     body = await body_of(request, ResponsesRequest)
-    return await solved(request, as_chat(body), lambda solving: ResponsesWording(solving, body))
+    return await solved(request, as_chat(body), lambda solving: ResponsesReplyWriter(solving, body))
 
 
-class ResponsesWording:
-    """One response in the making, in the order of events that OpenAI documents for streams."""
+class ResponsesReplyWriter:
+    """Writes the reply to the request `solving`, its events in the order that OpenAI documents."""
 
     def __init__(self, solving: Solving, body: ResponsesRequest) -> None:
         self._solving = solving
@@ -64,27 +64,18 @@ class ResponsesWording:
 
     def failure(self, error: Exception) -> bytes:
         """What ends a stream that broke."""
-        told = answered(error).body.error
-        return _frame(self._event("error", code=told.code, message=told.message, param=told.param))
+        failed = response_to(error).body.error
+        return _frame(self._event("error", code=failed.code, message=failed.message, param=failed.param))
 
     async def _events(self) -> AsyncGenerator[Json, None]:
-        begun = False
-        async with aclosing(said(self._solving)) as all_said:
-            async for one in all_said:
-                if not begun:  # not before there is news: until then an error has a status of its own
-                    begun = True
+        started = False
+        async with aclosing(reply_parts(self._solving)) as parts:
+            async for part in parts:
+                if not started:  # not before the first part: until then an error has a status of its own
+                    started = True
                     yield self._event("response.created", response=self._response("in_progress"))
                     yield self._event("response.in_progress", response=self._response("in_progress"))
-                match one:
-                    case Thought(text=text) if text:
-                        news = [*self._opened("reasoning"), *self._thought(text)]
-                    case Text(text=text):
-                        news = [*self._opened("message"), *self._said(text)]
-                    case Called(calls=calls):
-                        news = [*self._closed(), *(event for call in calls for event in self._called(call))]
-                    case _:
-                        news = list[Json]()
-                for event in news:
+                for event in self._part(part):
                     yield event
         for event in self._closed():
             yield event
@@ -93,6 +84,21 @@ class ResponsesWording:
         yield self._event(f"response.{status}", response=self._response(status))
 
     # ------------------------------------------------------------ items
+
+    def _part(self, part: ReplyPart) -> Iterator[Json]:
+        match part:
+            case Thinking(text=text) if text:
+                yield from self._opened("reasoning")
+                yield from self._thinking(text)
+            case AnswerText(text=text):
+                yield from self._opened("message")
+                yield from self._answer(text)
+            case ToolCalls(calls=calls):
+                yield from self._closed()
+                for call in calls:
+                    yield from self._called(call)
+            case _:
+                pass
 
     def _opened(self, kind: str) -> Iterator[Json]:
         """Begin an item of this kind, unless it is the one that is being written."""
@@ -111,14 +117,14 @@ class ResponsesWording:
         else:
             yield self._in_content("content_part.added", part=_part(self._part_kind, ""))
 
-    def _thought(self, text: str) -> Iterator[Json]:
+    def _thinking(self, text: str) -> Iterator[Json]:
         self._text += text
         if self._summarised:
             yield self._in_summary("text.delta", delta=text)
         else:
             yield self._in_content("reasoning_text.delta", delta=text)
 
-    def _said(self, text: str) -> Iterator[Json]:
+    def _answer(self, text: str) -> Iterator[Json]:
         self._text += text
         yield self._in_content("output_text.delta", delta=text, logprobs=[])
 
@@ -144,11 +150,11 @@ class ResponsesWording:
     def _called(self, call: Call) -> Iterator[Json]:
         item: Json = {"id": f"fc_{uuid.uuid4().hex}", "type": "function_call", "status": "in_progress"}
         item |= {"call_id": call.id, "name": call.name, "arguments": ""}
-        told: Json = {"item_id": item["id"], "output_index": len(self._output)}
+        place: Json = {"item_id": item["id"], "output_index": len(self._output)}
         yield self._item_event("output_item.added", item=item)
-        yield self._event("response.function_call_arguments.delta", delta=call.arguments, **told)
+        yield self._event("response.function_call_arguments.delta", delta=call.arguments, **place)
         whole = {"arguments": call.arguments, "name": call.name}
-        yield self._event("response.function_call_arguments.done", **whole, **told)
+        yield self._event("response.function_call_arguments.done", **whole, **place)
         done = item | {"status": "completed", "arguments": call.arguments}
         yield self._item_event("output_item.done", item=done)
         self._output.append(done)
@@ -165,29 +171,29 @@ class ResponsesWording:
 
     # ------------------------------------------------------------ events
 
-    def _event(self, kind: str, **told: Any) -> Json:
+    def _event(self, kind: str, **fields: Any) -> Json:
         self._sent += 1
-        return {"type": kind, "sequence_number": self._sent - 1, **told}
+        return {"type": kind, "sequence_number": self._sent - 1, **fields}
 
     def _item_event(self, kind: str, *, item: Json) -> Json:
         return self._event(f"response.{kind}", output_index=len(self._output), item=item)
 
-    def _in_content(self, kind: str, **told: Any) -> Json:
-        return self._inside(kind, content_index=0, **told)
+    def _in_content(self, kind: str, **fields: Any) -> Json:
+        return self._inside(kind, content_index=0, **fields)
 
-    def _in_summary(self, kind: str, **told: Any) -> Json:
-        return self._inside(f"reasoning_summary_{kind}", summary_index=0, **told)
+    def _in_summary(self, kind: str, **fields: Any) -> Json:
+        return self._inside(f"reasoning_summary_{kind}", summary_index=0, **fields)
 
-    def _inside(self, kind: str, **told: Any) -> Json:
+    def _inside(self, kind: str, **fields: Any) -> Json:
         assert self._item is not None
         place: Json = {"item_id": self._item["id"], "output_index": len(self._output)}
-        return self._event(f"response.{kind}", **place, **told)
+        return self._event(f"response.{kind}", **place, **fields)
 
     def _response(self, status: str) -> Json:
         body, asked = self._body, self._solving.asked
         over = status != "in_progress"
         effort = None if body.reasoning is None else body.reasoning.effort
-        told: Json = {
+        response: Json = {
             "id": self._id,
             "object": "response",
             "created_at": self._created,
@@ -212,7 +218,7 @@ class ResponsesWording:
             "usage": _usage(self._solving) if over else None,
             "user": body.user,
         }
-        return told | ({"specreason": report(self._solving).model_dump(mode="json")} if over else {})
+        return response | ({"specreason": report_of(self._solving).model_dump(mode="json")} if over else {})
 
 
 def _part(kind: str, text: str) -> Json:
@@ -225,11 +231,11 @@ def _frame(event: Json) -> bytes:
 
 
 def _usage(solving: Solving) -> Json:
-    told = usage(solving.accounts)
+    counts = usage(solving.accounts)
     return {
-        "input_tokens": told.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": told.prompt_tokens_details.cached_tokens},
-        "output_tokens": told.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": told.completion_tokens_details.reasoning_tokens},
-        "total_tokens": told.total_tokens,
+        "input_tokens": counts.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": counts.prompt_tokens_details.cached_tokens},
+        "output_tokens": counts.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": counts.completion_tokens_details.reasoning_tokens},
+        "total_tokens": counts.total_tokens,
     }

@@ -1,4 +1,4 @@
-"""What clients may send to POST /v1/responses, and the chat request that it stands for."""
+"""The body of POST /v1/responses, and the chat request that it is turned into."""
 
 import json
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from specreason.server.fields import (
     neutral,
     no_effect,
 )
-from specreason.server.knobs import Knobs
 from specreason.server.neutral import Off, OfNoEffect, Unset
+from specreason.server.overrides import RequestSettings
 from specreason.server.wire import ChatRequest, Effort
 
 _TEXTS = {"input_text", "output_text", "text"}
@@ -35,7 +35,7 @@ class InputPart(Lenient):
 
 
 class InputItem(Lenient):
-    """A message, a call of a tool, what the tool gave back, or earlier reasoning (which is passed over)."""
+    """A message, a tool call, the output of a tool, or earlier reasoning (which is ignored)."""
 
     type: str = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
@@ -47,7 +47,7 @@ class InputItem(Lenient):
 
 
 class ResponsesReasoning(Lenient):
-    """How much is thought, and whether the thinking is told as a summary."""
+    """How much to think, and whether the thinking is sent as a summary."""
 
     effort: Effort | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
@@ -55,7 +55,7 @@ class ResponsesReasoning(Lenient):
 
     @property
     def summarised(self) -> bool:
-        """Whether a summary is asked for; ours is the thinking itself."""
+        """Whether a summary is asked for; the thinking itself is sent as the summary."""
         return bool(self.summary or self.generate_summary)
 
 
@@ -114,7 +114,7 @@ class ResponsesRequest(OfNoEffect):
     parallel_tool_calls: bool | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    specreason: Knobs | None = None
+    specreason: RequestSettings | None = None
 
     include: Annotated[list[str] | None, no_effect()] = None
     previous_response_id: str | None = None
@@ -132,7 +132,7 @@ class ResponsesRequest(OfNoEffect):
 
 
 def as_chat(body: ResponsesRequest) -> ChatRequest:
-    """The chat request that asks for the same. Raises Refused for what stands for stored state."""
+    """The same request for chat completions. Raises Refused for fields that need stored state."""
     for name in ("previous_response_id", "conversation"):
         if getattr(body, name) is not None:
             raise Refused(f"'{name}' is not supported; {_STATE}", param=name, code="unsupported_field")
@@ -166,8 +166,8 @@ def _messages(body: ResponsesRequest) -> Iterator[dict[str, Any]]:
         yield {"role": "user", "content": body.input}
         return
     if not body.input:
-        raise Refused("'input' is an empty list; give the conversation", param="input", code="invalid_value")
-    calls: dict[str, Any] | None = None  # a turn that calls tools: one item a call
+        raise Refused("'input' is an empty list; send the conversation", param="input", code="invalid_value")
+    calls: dict[str, Any] | None = None  # an assistant message with tool calls: one item per call
     for n, item in enumerate(body.input):
         if item.type == "function_call":
             calls = calls or {"role": "assistant", "content": "", "tool_calls": []}
@@ -204,8 +204,8 @@ def _text(content: str | list[InputPart] | None, param: str) -> str:
         return content
     for part in content or ():
         if part.type not in _TEXTS | {"refusal"}:
-            said = f"'{param}' has a part '{part.type[:100]}'; this server takes text only"
-            raise Refused(said, param=param, code="unsupported_field")
+            problem = f"'{param}' has a part '{part.type[:100]}'; this server accepts text only"
+            raise Refused(problem, param=param, code="unsupported_field")
     return "".join(part.text or "" for part in content or ())
 
 

@@ -1,4 +1,4 @@
-"""Everything but the chat: what is on offer, whether it works, what it has done."""
+"""Models, health checks, metrics, version."""
 
 import asyncio
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from specreason.server.replies import Health, ModelCard, ModelList, Readiness, V
 from specreason.server.request import Offer
 from specreason.server.state import ServerState, state_of
 
-_PATIENCE_S = 2.0
+_PROBE_TIMEOUT_S = 2.0
 _VERSION = version("specreason")
 
 router = APIRouter()
@@ -38,7 +38,7 @@ async def model(request: Request, name: str) -> ModelCard:
         raise HTTPException(404)  # a stray slash, not a model
     if name not in state.offers:
         raise Refused(
-            f"no such model here; there are: {', '.join(state.offers)}",
+            f"no such model; available: {', '.join(state.offers)}",
             status=404,
             param="model",
             code="model_not_found",
@@ -48,22 +48,22 @@ async def model(request: Request, name: str) -> ModelCard:
 
 @router.get("/health")
 async def health() -> Health:
-    """The process lives. Says nothing about the models: see /ready."""
+    """The process answers. Says nothing about the models: see /ready."""
     return Health()
 
 
-@router.get("/ready", responses={503: {"model": Readiness, "description": "No requests can be taken."}})
+@router.get("/ready", responses={503: {"model": Readiness, "description": "No requests are accepted."}})
 async def ready(request: Request) -> Response:
-    """Whether requests can be taken: 200 if the base model answers, 503 if not or if the server stops."""
+    """Whether requests are accepted: 200 if the base model answers, 503 if not or if the server stops."""
     state = state_of(request)
-    told = await asyncio.gather(*(_state(state, seat) for seat in state.engines))
-    engines = dict(zip(state.engines, told, strict=True))
-    if state.shutdown.begun:
+    found = await asyncio.gather(*(_state(state, name) for name in state.engines))
+    engines = dict(zip(state.engines, found, strict=True))
+    if state.shutdown.started:
         status = "stopping"
     elif engines.get("base", "ok") != "ok":
         status = "unavailable"
     else:
-        status = "ready" if all(state == "ok" for state in told) else "degraded"
+        status = "ready" if all(state == "ok" for state in found) else "degraded"
     body = Readiness(
         status=status, engines=engines, running=state.admission.running, waiting=state.admission.waiting
     )
@@ -82,14 +82,14 @@ async def installed_version() -> Version:
     return Version(version=_VERSION)
 
 
-# Load balancers like to ask without wanting to read. Not in the document: it is what HTTP says of any GET.
-for _path, _told in (
+# Load balancers send HEAD. Not in the OpenAPI document: HTTP has it for every GET.
+for _path, _endpoint in (
     ("/health", health),
     ("/ready", ready),
     ("/version", installed_version),
     ("/v1/models", models),
 ):
-    router.add_api_route(_path, _told, methods=["HEAD"], include_in_schema=False)
+    router.add_api_route(_path, _endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def _card(state: ServerState, offer: Offer) -> ModelCard:
@@ -100,12 +100,12 @@ def _card(state: ServerState, offer: Offer) -> ModelCard:
     )
 
 
-async def _state(state: ServerState, seat: Seat) -> str:
+async def _state(state: ServerState, name: Seat) -> str:
     try:
-        async with asyncio.timeout(_PATIENCE_S):
-            await state.engines[seat].tokenize("ready?")
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            await state.engines[name].tokenize("ready?")
     except TimeoutError:
-        return f"silent for {_PATIENCE_S:g} s"
+        return f"silent for {_PROBE_TIMEOUT_S:g} s"
     except SpecReasonError as error:
-        return type(error).__name__  # the message names addresses, which are not everyone's business
+        return type(error).__name__  # the message names addresses, which clients must not see
     return "ok"

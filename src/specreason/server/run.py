@@ -19,7 +19,7 @@ from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
 from specreason.reasoning.chain import Role
 from specreason.server.admission import LONGEST_RETRY_S
-from specreason.server.app import build, furnished
+from specreason.server.app import build, state_for
 from specreason.server.auth import load_keys
 from specreason.server.connections import watch
 from specreason.server.errors import TRY_AGAIN_S
@@ -29,9 +29,9 @@ from specreason.server.state import ServerState
 from specreason.server.tracing import configured_tracer
 from specreason.session import SpecReason
 
-# Uvicorn's own deadline comes after ours, which tells clients why their stream ends.
+# Uvicorn's deadline comes after ours, which sends clients an error event.
 _GRACE_S = 5
-# A client that comes back when we said must not meet a connection that is being closed.
+# Longer than any Retry-After: a client that comes back then must not meet a connection that is closing.
 _KEEP_ALIVE_S = max(TRY_AGAIN_S, LONGEST_RETRY_S) + 15
 _BACKLOG = 2048
 _VERSION = version("specreason")
@@ -39,9 +39,9 @@ _log = structlog.get_logger("specreason.server")
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which stops in two parts: it serves until nothing runs any more, then it closes its door.
+    """Uvicorn, which stops in two parts: it serves until nothing runs any more, then closes its socket.
 
-    In between those who ask are told that it stops, load balancers among them.
+    In between, requests and load balancers get the answer that it is stopping.
     """
 
     def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
@@ -61,8 +61,8 @@ class Server(uvicorn.Server):
             watching.cancel()
 
     def stop(self) -> None:
-        """Refuse what is new, let what runs finish until the deadline, then end. Asked twice: cut it."""
-        if self.state.shutdown.begun:
+        """Refuse new requests, let running ones finish until the deadline. Called twice: cancel them."""
+        if self.state.shutdown.started:
             self.state.shutdown.cut.set()
         else:
             _log.info("stopping", running=self.state.admission.running, waiting=self.state.admission.waiting)
@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """See uvicorn, which asks ten times a second."""
         shutdown = self.state.shutdown
-        if shutdown.begun and (self.state.admission.empty or shutdown.cut.is_set()):
+        if shutdown.started and (self.state.admission.empty or shutdown.cut.is_set()):
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -82,7 +82,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Signals are the business of whoever runs us: they come while the models load, too."""
+        """Not uvicorn's task: signals come while the models load, too (see `run`)."""
         yield
 
     def _begin_shutdown(self) -> None:
@@ -103,15 +103,15 @@ async def opened(
     """
     keys = load_keys(settings.server)
     tracer = tracer or configured_tracer()
-    session = SpecReason(settings, roles=_seats(settings), engines=engines, decoder=decoder)
+    session = SpecReason(settings, roles=_engine_names(settings), engines=engines, decoder=decoder)
     sections = {"base": session.settings.base, "small": session.settings.small}
     named = {role: section.model for role, section in sections.items() if section.model}
     _log.info("loading", version=_VERSION, **named)
     async with session:
-        for seat, engine in session.seated.items():
+        for name, engine in session.seated.items():
             if await keeps_prompts_in_host_memory(engine):
-                _log.warning("conversations may mix", engine=seat, reason=WARNING)
-        state = furnished(session, Shutdown(), tracer, keys)
+                _log.warning("conversations may mix", engine=name, reason=WARNING)
+        state = state_for(session, Shutdown(), tracer, keys)
         config = uvicorn.Config(
             build(state),
             lifespan="off",
@@ -125,8 +125,8 @@ async def opened(
         yield Server(config, state)
 
 
-def _seats(settings: Settings) -> tuple[Seat, ...]:
-    """Both models, since requests may name either; and the decoder, where something is set for it."""
+def _engine_names(settings: Settings) -> tuple[Seat, ...]:
+    """Both models, since requests may name either; and the decoder, if `base.decode_url` is set."""
     schemes = ["base", "small", settings.reasoning.scheme]
     return seats_of(schemes if settings.base.decode_url is None else [*schemes, DECODER])
 
@@ -137,19 +137,19 @@ def bound(settings: ServerSettings) -> socket.socket:
     Raises ConfigError if the address cannot be had.
     """
     with _named_failures(settings):
-        told = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, where = told[0]
-        door = socket.socket(family, kind, protocol)
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, where = found[0]
+        listener = socket.socket(family, kind, protocol)
         try:
             if os.name == "posix":  # else it would let two servers have one port
-                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            door.bind(where)
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(where)
         except OSError:
-            door.close()
+            listener.close()
             raise
-        return door
+        return listener
 
 
 def address(of: socket.socket) -> str:
@@ -159,7 +159,7 @@ def address(of: socket.socket) -> str:
 
 
 def settle() -> None:
-    """Take what is loaded by now out of the garbage collector's sight.
+    """Exclude everything loaded by now from garbage collection.
 
     It never becomes garbage, and looking through all of it stops every stream for a tenth of a second.
     """
@@ -176,26 +176,26 @@ def run(settings: Settings) -> None:
 async def _served(settings: Settings) -> None:
     loading = asyncio.current_task()
     server: Server | None = None
-    broken_off = False
+    cancelled = False
 
     def stop() -> None:
-        nonlocal broken_off
+        nonlocal cancelled
         if server is not None:
             server.stop()
-        elif loading is not None and not broken_off:  # once: a second signal must not break off the end
-            broken_off = True
+        elif loading is not None and not cancelled:  # once: a second signal must not cancel the clean-up
+            cancelled = True
             loading.cancel()
 
-    with signals(stop), bound(settings.server) as door:
+    with signals(stop), bound(settings.server) as listener:
         try:
             async with opened(settings) as server:
                 settle()
                 with _named_failures(settings.server):
-                    door.listen(_BACKLOG)
-                _log.info("ready", address=address(door), **_described(server.state))
-                await server.serve([door])
+                    listener.listen(_BACKLOG)
+                _log.info("ready", address=address(listener), **_described(server.state))
+                await server.serve([listener])
         except asyncio.CancelledError:
-            if not broken_off:
+            if not cancelled:
                 raise
     _log.info("stopped")
 

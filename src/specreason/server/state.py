@@ -1,4 +1,4 @@
-"""What one running server holds together; every request finds it in the application's state."""
+"""The state of one running server; requests find it in the application's state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from specreason.session import SpecReason
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """The connected pair, what is on offer, and the turns."""
+    """The connected pair, the models that requests can name, and what all requests share."""
 
     session: SpecReason
     offers: Mapping[str, Offer]
@@ -44,6 +44,6 @@ class ServerState:
 
 
 def state_of(request: Request) -> ServerState:
-    """The state that `request` came to."""
+    """The state of the server that got `request`."""
     state: ServerState = request.app.state.state
     return state

@@ -1,4 +1,4 @@
-"""Responses that live as long as their client: leaving stops the work, silence is bridged by heartbeats."""
+"""Streaming: a client that disconnects cancels the work; heartbeats keep silent streams alive."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -17,12 +17,12 @@ HEARTBEAT = b": heartbeat\n\n"
 _HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
-    "x-accel-buffering": "no",  # nginx would hold the stream back
+    "x-accel-buffering": "no",  # nginx would buffer the stream
 }
 
 
 class ClientGone(Exception):
-    """The client closed its connection; there is nobody left to tell."""
+    """The client closed its connection."""
 
 
 async def while_connected(work: Coroutine[Any, Any, T], receive: Receive, shutdown: Shutdown) -> T:
@@ -45,7 +45,7 @@ async def while_connected(work: Coroutine[Any, Any, T], receive: Receive, shutdo
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: between signs of life, and until a client that takes nothing is given up."""
+    """Seconds: between heartbeats, and until a client that reads nothing is disconnected."""
 
     heartbeat_s: float
     client_timeout_s: float
@@ -80,7 +80,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         sending, gone, cut = (
-            asyncio.create_task(self._tell(send)),
+            asyncio.create_task(self._send_all(send)),
             asyncio.create_task(_left(receive)),
             asyncio.create_task(self._shutdown.cut.wait()),
         )
@@ -105,7 +105,7 @@ class EventStream(Response):
             await _stopped(sending, gone, cut)
             await self._frames.aclose()
 
-    async def _tell(self, send: Send) -> None:
+    async def _send_all(self, send: Send) -> None:
         try:
             async with aclosing(self._frames) as frames:
                 async for frame in frames:
@@ -150,8 +150,8 @@ async def _left(receive: Receive) -> None:
 def done_by(task: asyncio.Task[T]) -> T:
     """What a finished task returned or raised.
 
-    Only a request's time limit cancels such a task from within; if that strikes while the task hands on
-    what it has, it shows as a cancellation. It must not pass for one of ours.
+    Only a request's time limit cancels such a task from within; if that happens while the task passes on an
+    event, it looks like a cancellation of ours, and must not be taken for one.
     """
     if task.cancelled():
         raise TimeoutError

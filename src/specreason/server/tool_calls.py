@@ -1,4 +1,4 @@
-"""Calls of tools in the text of an answer: what form a demanded one has, and how a free one is read.
+"""Tool calls: the JSON schema of a demanded one, and how calls are found in the text of an answer.
 
 Forms that are read, each as its makers document it:
 
@@ -65,7 +65,7 @@ def call_schema(functions: Sequence[FunctionDefinition]) -> dict[str, Any]:
 
 
 class CallReader:
-    """Reads an answer as it comes: what is surely text is told at once, what may be a call at the end.
+    """Reads an answer as it comes: text is passed on at once, what may be a call is kept until the end.
 
     `demanded`: the answer is one call and nothing else.
     """
@@ -74,23 +74,23 @@ class CallReader:
         self._names = names
         self._demanded = demanded
         self._text = ""
-        self._told = 0
+        self._passed = 0
 
     def take(self, text: str) -> str:
-        """What of the answer so far can be told now and has not been."""
+        """The text that can be passed on now."""
         self._text += text
-        told, self._told = self._told, max(self._told, self._surely_text())
-        return self._text[told : self._told]
+        before, self._passed = self._passed, max(self._passed, self._surely_text())
+        return self._text[before : self._passed]
 
     def end(self) -> tuple[str, list[Call]]:
         """The rest of the text, and the calls."""
-        held, self._told = self._text[self._told :], len(self._text)
-        text, calls = _read(held, self._names)
-        return (text.strip(), calls) if calls else (held, [])
+        rest, self._passed = self._text[self._passed :], len(self._text)
+        text, calls = _read(rest, self._names)
+        return (text.strip(), calls) if calls else (rest, [])
 
     def _surely_text(self) -> int:
-        begun = self._text.lstrip()
-        if self._demanded or not begun or begun.startswith("{"):
+        start = self._text.lstrip()
+        if self._demanded or not start or start.startswith("{"):
             return 0
         at = [i for mark in _MARKS if (i := self._text.find(mark)) >= 0]
         if at:
@@ -122,8 +122,8 @@ def _calls(text: str, names: Collection[str]) -> Iterator[Call]:
         for entry in cast("list[Any]", value) if isinstance(value, list) else [value]:
             if not isinstance(entry, dict):
                 return
-            told = cast("dict[str, Any]", entry)
-            name, arguments = str(told.get("name")), told.get("arguments", told.get("parameters"))
+            call = cast("dict[str, Any]", entry)
+            name, arguments = str(call.get("name")), call.get("arguments", call.get("parameters"))
             if name in names and isinstance(arguments, dict):
                 yield Call(name, json.dumps(arguments, ensure_ascii=False))
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry: the caller's trace goes on to the model servers; spans where someone collects them.
+"""OpenTelemetry: the caller's trace goes on to the model servers; spans if a collector is configured.
 
 Spans: request > step > draft, score, rewrite; request > answer. Attribute names are those of the GenAI
 conventions where they have one, else `specreason.*`. Texts of problems and answers are never attributes.
@@ -107,7 +107,7 @@ class RequestTrace:
 
 
 class _ChoiceTrace:
-    """The spans of one choice, made when their events tell that they are over."""
+    """The spans of one choice, made when the events show that they are over."""
 
     def __init__(self, tracer: Tracer, request: Span, index: int) -> None:
         self._tracer = tracer
@@ -206,7 +206,7 @@ class _ChoiceTrace:
 
 def _request_attributes(asked: SolveRequest) -> dict[str, str | int | float]:
     sampling = asked.sampling
-    told: dict[str, str | int | float | None] = {
+    attributes: dict[str, str | int | float | None] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "specreason",
         "gen_ai.request.model": asked.offer.name,
@@ -217,4 +217,4 @@ def _request_attributes(asked: SolveRequest) -> dict[str, str | int | float]:
         "gen_ai.request.choice.count": asked.choices,
         "specreason.scheme": asked.reasoning.scheme,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}

@@ -1,4 +1,4 @@
-"""From what the parser of a body says to what its sender is told: the field, the value, and what is right."""
+"""Error messages for bodies that do not fit the schema: the field, its value, and what is valid."""
 
 import difflib
 import json
@@ -12,18 +12,18 @@ from pydantic import BaseModel
 
 from specreason.server.errors import Refused
 from specreason.server.fields import NEUTRAL
-from specreason.server.knobs import Knobs
 from specreason.server.messages import ROLES
+from specreason.server.overrides import RequestSettings
 
 Problem = Mapping[str, Any]
 
-_LONGEST_QUOTE = 100  # characters of a client's own that are repeated to it
+_LONGEST_QUOTE = 100  # characters of a request that an error message quotes
 _CLOSE = 0.7  # how alike a misspelt name and the right one are
-# Where a value may be of several kinds, the parser tells only of one of them.
+# Where a value may have several types, the parser names only one of them.
 _KINDS = {
-    "stop": "must be a text or a list of texts",
-    "input": "must be a text or a list of items",
-    "content": "must be a text or a list of text parts",
+    "stop": "must be a string or a list of strings",
+    "input": "must be a string or a list of items",
+    "content": "must be a string or a list of text parts",
 }
 _MUST: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "bool_type": lambda _: "must be true or false",
@@ -31,18 +31,18 @@ _MUST: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "int_from_float": lambda _: "must be a whole number",
     "float_type": lambda _: "must be a number",
     "finite_number": lambda _: "must be a finite number",
-    "string_type": lambda _: "must be a text",
+    "string_type": lambda _: "must be a string",
     "list_type": lambda _: "must be a list",
     "dict_type": lambda _: "must be an object",
     "model_type": lambda _: "must be an object",
     "string_too_short": lambda _: "must not be empty",
     "too_short": lambda _: "must not be empty",
-    "too_long": lambda told: f"must have at most {told['max_length']} entries",
-    "greater_than": lambda told: f"must be greater than {_number(told['gt'])}",
-    "greater_than_equal": lambda told: f"must be at least {_number(told['ge'])}",
-    "less_than": lambda told: f"must be less than {_number(told['lt'])}",
-    "less_than_equal": lambda told: f"must be at most {_number(told['le'])}",
-    "literal_error": lambda told: f"must be {told['expected']}",
+    "too_long": lambda limits: f"must have at most {limits['max_length']} entries",
+    "greater_than": lambda limits: f"must be greater than {_number(limits['gt'])}",
+    "greater_than_equal": lambda limits: f"must be at least {_number(limits['ge'])}",
+    "less_than": lambda limits: f"must be less than {_number(limits['lt'])}",
+    "less_than_equal": lambda limits: f"must be at most {_number(limits['le'])}",
+    "literal_error": lambda limits: f"must be {limits['expected']}",
 }
 
 
@@ -78,7 +78,7 @@ def _wrong_value(worst: Problem, param: str, *, unsupported: bool) -> Refused:
 
 
 def _path(problem: Problem) -> list[str]:
-    """Where a problem is, without the kind of message that the parser notes after a message's number."""
+    """Where a problem is, without the role that the parser adds after the index of a message."""
     loc = problem["loc"]
     return [
         str(part)
@@ -96,7 +96,7 @@ def _wrong_role(problem: Problem, param: str) -> Refused:
 
 
 def _weight(problem: Problem, fields: frozenset[str]) -> tuple[int, bool]:
-    """Of a union's branches the one that went furthest, or took the value's kind, tells what is wrong."""
+    """Of the branches of a union, the one that got furthest, or matched the type, says what is wrong."""
     named = [part for part in problem["loc"] if part in fields or isinstance(part, int)]
     return len(named), not str(problem["type"]).endswith("_type")
 
@@ -105,8 +105,8 @@ def _must(problem: Problem, field: str) -> str:
     kind = str(problem["type"])
     if kind.endswith("_type") and field in _KINDS:
         return _KINDS[field]
-    tell = _MUST.get(kind)
-    return "has no value that is allowed here" if tell is None else tell(problem.get("ctx", {}))
+    message = _MUST.get(kind)
+    return "has a value that is not allowed" if message is None else message(problem.get("ctx", {}))
 
 
 def _shown(value: object) -> str:
@@ -118,7 +118,7 @@ def _shown(value: object) -> str:
             return f"is a list of {len(value)}"  # pyright: ignore[reportUnknownArgumentType]
         case _:
             text = json.dumps(value)
-            return f"is {text}" if len(text) <= _LONGEST_QUOTE else "is a long text"
+            return f"is {text}" if len(text) <= _LONGEST_QUOTE else "is a long string"
 
 
 def _number(limit: float) -> str:
@@ -126,11 +126,11 @@ def _number(limit: float) -> str:
 
 
 def _nearest(path: Sequence[str], body: type[BaseModel]) -> str:
-    """A hint for a misspelt field, or for one that stands in the wrong object."""
+    """A hint for a misspelt field, or for one in the wrong object."""
     name = path[-1]
     inside = len(path) > 1
     place = _place(path[:-1], body)
-    if not inside and name in Knobs.model_fields:
+    if not inside and name in RequestSettings.model_fields:
         return f"did you mean 'specreason.{name}'?"
     if inside and name in _offered(body):
         return f"did you mean '{name}', outside of '{path[0]}'?"
@@ -174,7 +174,7 @@ def _fields_of(body: type[BaseModel]) -> frozenset[str]:
 
 @cache
 def neutral_fields(body: type[BaseModel]) -> frozenset[str]:
-    """The names of the fields in `body` that are refused unless they ask for nothing."""
+    """The names of the fields in `body` that are refused unless they change nothing."""
     return frozenset(
         name
         for model in _all_models(body)

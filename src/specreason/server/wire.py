@@ -1,7 +1,4 @@
-"""What clients may send to POST /v1/chat/completions.
-
-A field that is not here is refused by name (`extra=forbid`), as are values that we cannot honour.
-"""
+"""The body of POST /v1/chat/completions. Unknown fields, and values that are not supported, are refused."""
 
 from typing import Annotated, Literal
 
@@ -21,15 +18,15 @@ from specreason.server.fields import (
     neutral,
     no_effect,
 )
-from specreason.server.knobs import Knobs
 from specreason.server.messages import InputMessage, ToolDefinition
 from specreason.server.neutral import Neutral
+from specreason.server.overrides import RequestSettings
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class StreamOptions(Strict):
-    """How a stream is told."""
+    """Options of a stream."""
 
     include_usage: Annotated[
         bool | None, Field(description="Send a last chunk, without choices, that holds the usage.")
@@ -48,14 +45,14 @@ class JsonSchema(Lenient):
 
 
 class ResponseFormat(Strict):
-    """The form of the answer; thinking has none."""
+    """The format of the answer; thinking is free."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
 class StructuredOutputs(Strict):
-    """The form of the answer in vLLM's words; one of them is given."""
+    """Structured output as in vLLM; exactly one of the formats is given."""
 
     json_: Annotated[Object | str | None, Field(alias="json")] = None
     regex: NonEmpty | None = None
@@ -76,33 +73,33 @@ class NamedFunction(Strict):
 
 
 class NamedTool(Strict):
-    """The tool that is to be called."""
+    """The tool to call."""
 
     type: Literal["function"]
     function: NamedFunction
 
 
 class TemplateOptions(Strict):
-    """The template's switches that this server knows."""
+    """The variables of chat templates that this server supports."""
 
     enable_thinking: bool | None = None
     thinking: bool | None = None
 
 
 class ThinkingSwitch(Strict):
-    """Thinking in the words of Anthropic, DeepSeek, GLM and Kimi."""
+    """Thinking on or off, as with Anthropic, DeepSeek, GLM and Kimi."""
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: NotNegative | None = None
 
 
 class ReasoningOptions(Strict):
-    """Thinking in OpenRouter's words."""
+    """Thinking, as with OpenRouter."""
 
     effort: Effort | None = None
     max_tokens: NotNegative | None = None
     enabled: bool | None = None
-    exclude: Annotated[bool | None, Field(description="True: the thinking is not told.")] = None
+    exclude: Annotated[bool | None, Field(description="True: thinking is not sent.")] = None
 
 
 class ChatRequest(Neutral):
@@ -115,16 +112,16 @@ class ChatRequest(Neutral):
         list[InputMessage],
         Field(
             min_length=1,
-            description="They end with the user's turn, a tool's, or an assistant's that is gone on with.",
+            description="The last one is a user's, a tool's, or an assistant's to continue.",
         ),
     ]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: Annotated[Positive | None, Field(description="Choices, each thought through on its own.")] = 1
+    n: Annotated[Positive | None, Field(description="Choices; each has its own thinking.")] = 1
     max_completion_tokens: Annotated[
         Positive | None,
         Field(
-            description="Thinking and answer together, at most what the server allows; a quarter is kept "
+            description="Thinking and answer together, at most what the server allows; a quarter is reserved "
             "for the answer."
         ),
     ] = None
@@ -132,22 +129,22 @@ class ChatRequest(Neutral):
         None
     )
     reasoning_effort: Annotated[
-        Effort | None, Field(description="Stands for a thinking budget; `none` answers at once.")
+        Effort | None, Field(description="A thinking budget by name; `none` answers at once.")
     ] = None
     reasoning: ReasoningOptions | None = None
     thinking: ThinkingSwitch | None = None
     thinking_token_budget: Annotated[
         Annotated[Whole, Field(ge=-1)] | None,
-        Field(description="Thinking tokens, 0 for none; -1: as without it."),
+        Field(description="Thinking tokens, 0 for none; -1: the default."),
     ] = None
     chat_template_kwargs: Annotated[
         TemplateOptions | None, Field(description="`enable_thinking` or `thinking`: false answers at once.")
     ] = None
-    include_reasoning: Annotated[bool | None, Field(description="False: the thinking is not told.")] = None
+    include_reasoning: Annotated[bool | None, Field(description="False: thinking is not sent.")] = None
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
     top_p: Annotated[float | None, Field(gt=0, le=1)] = None
     top_k: Annotated[
-        TopK | None, Field(description="Tokens are drawn from the likeliest so many; -1 or 0: from all.")
+        TopK | None, Field(description="Sample from the likeliest tokens only; -1 or 0: from all.")
     ] = None
     min_p: Annotated[
         Share | None, Field(description="Least probability of a token, as a share of the likeliest one's.")
@@ -155,7 +152,7 @@ class ChatRequest(Neutral):
     seed: Annotated[Seed | None, Field(description="Any number; -1: none.")] = None
     stop: Annotated[
         NonEmpty | list[NonEmpty] | None,
-        Field(description="Texts that end the answer; thinking pays no regard to them."),
+        Field(description="Strings that end the answer; thinking ignores them."),
     ] = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
@@ -167,14 +164,18 @@ class ChatRequest(Neutral):
     guided_grammar: NonEmpty | None = None
     tools: Annotated[list[ToolDefinition] | None, Field(description="Functions that may be called.")] = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
-    parallel_tool_calls: Annotated[bool | None, Field(description="False: at most one call is told.")] = None
+    parallel_tool_calls: Annotated[bool | None, Field(description="False: at most one call is returned.")] = (
+        None
+    )
     add_generation_prompt: Annotated[
         bool | None,
-        Field(description="True; false where the conversation ends with an assistant's turn."),
+        Field(description="True; false if the last message is an assistant's."),
     ] = None
     continue_final_message: Annotated[
-        bool | None, Field(description="True: the conversation ends with an assistant's turn to go on with.")
+        bool | None, Field(description="True: continue the last message, which is an assistant's.")
     ] = None
-    user: Annotated[str | None, Field(description="Whom the request is for; written to the logs.")] = None
+    user: Annotated[str | None, Field(description="The end user; written to the logs.")] = None
     safety_identifier: Annotated[str | None, Field(description="As `user`.")] = None
-    specreason: Annotated[Knobs | None, Field(description="The method's settings for this request.")] = None
+    specreason: Annotated[
+        RequestSettings | None, Field(description="The method's settings for this request.")
+    ] = None

@@ -1,4 +1,4 @@
-"""What a client is told of a request, before it is written in the words of one API."""
+"""The parts of a reply, the same for every API: steps of thinking, pieces of the answer, tool calls."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -12,7 +12,7 @@ from specreason.server.tool_calls import Call
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
+class Thinking:
     """A kept step of a choice; `text` is empty where the client wants no thinking."""
 
     account: Account
@@ -21,7 +21,7 @@ class Thought:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class AnswerText:
     """A piece of a choice's answer."""
 
     account: Account
@@ -29,7 +29,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class ToolCalls:
     """The tools that a choice's answer calls."""
 
     account: Account
@@ -37,7 +37,7 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
+class Waiting:
     """A choice waits for its base model."""
 
     account: Account
@@ -50,32 +50,32 @@ class Ended:
     account: Account
 
 
-Said = Thought | Text | Called | Paused | Ended
+ReplyPart = Thinking | AnswerText | ToolCalls | Waiting | Ended
 
 
-async def said(solving: Solving) -> AsyncGenerator[Said, None]:
-    """All that is told of a request, in order. Raises what `Solving.events` raises."""
+async def reply_parts(solving: Solving) -> AsyncGenerator[ReplyPart, None]:
+    """The reply to a request, part by part. Raises what `Solving.events` raises."""
     asked = solving.asked
     readers = [asked.form.reader for _ in solving.accounts]
-    async with aclosing(solving.events()) as all_told:
-        async for told in all_told:
-            account, reader = told.account, readers[told.account.index]
-            match told.event:
+    async with aclosing(solving.events()) as events:
+        async for happened in events:
+            account, reader = happened.account, readers[happened.account.index]
+            match happened.event:
                 case StepAccepted(text=text) if text:
-                    yield Thought(account, text if asked.include_thinking else "", told.step)
+                    yield Thinking(account, text if asked.include_thinking else "", happened.step)
                 case AnswerDelta(text=text):
                     if now := text if reader is None else reader.take(text):
-                        yield Text(account, now)
+                        yield AnswerText(account, now)
                 case Interrupted():
-                    yield Paused(account)
+                    yield Waiting(account)
                 case Finished():
                     rest, calls = ("", []) if reader is None else reader.end()
                     if rest:
-                        yield Text(account, rest)
+                        yield AnswerText(account, rest)
                     if calls:
                         calls = calls[:1] if asked.one_call else calls
                         account.called = True
-                        yield Called(account, calls)
+                        yield ToolCalls(account, calls)
                     yield Ended(account)
                 case _:
                     pass

@@ -1,4 +1,4 @@
-"""From what is said to OpenAI's shapes of chat completions: the chunks of a stream, or one reply."""
+"""Replies in the format of chat completions: the chunks of a stream, or one body."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from typing import Any
 from specreason.config import ServerSettings
 from specreason.server.account import Account, usage
 from specreason.server.choices import Solving
-from specreason.server.errors import answered
+from specreason.server.errors import response_to
 from specreason.server.replies import (
     ChatReply,
     Chunk,
@@ -23,15 +23,23 @@ from specreason.server.replies import (
     OutputToolCall,
     Report,
 )
-from specreason.server.said import Called, Ended, Paused, Said, Text, Thought, said
+from specreason.server.reply_parts import (
+    AnswerText,
+    Ended,
+    ReplyPart,
+    Thinking,
+    ToolCalls,
+    Waiting,
+    reply_parts,
+)
 from specreason.server.tool_calls import Call
 
 DONE = b"data: [DONE]\n\n"
-WAITING = "the base model's server broke off; waiting for it"
+INTERRUPTED = "the base model's server broke off; waiting for it"
 
 
-class Translation:
-    """One response in the making; `solving` is where its events come from."""
+class ChatReplyWriter:
+    """Writes the reply to the request `solving`."""
 
     def __init__(self, solving: Solving, settings: ServerSettings) -> None:
         self._solving = solving
@@ -44,9 +52,9 @@ class Translation:
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """The whole stream as server-sent events, `[DONE]` included."""
-        async with aclosing(said(self._solving)) as all_said:
-            async for one in all_said:
-                chunk = self._chunk(one)
+        async with aclosing(reply_parts(self._solving)) as parts:
+            async for part in parts:
+                chunk = self._chunk(part)
                 if chunk is not None:
                     yield frame(chunk)
         if self._solving.asked.include_usage:
@@ -54,12 +62,12 @@ class Translation:
         yield DONE
 
     async def whole(self) -> bytes:
-        """The response in one piece, once everything is told."""
+        """The response in one piece."""
         solving = self._solving
         messages = [_Message() for _ in solving.accounts]
-        async with aclosing(said(solving)) as all_said:
-            async for one in all_said:
-                messages[one.account.index].take(one)
+        async with aclosing(reply_parts(solving)) as parts:
+            async for part in parts:
+                messages[part.account.index].take(part)
         reply = ChatReply(
             id=self._id,
             created=self._created,
@@ -69,13 +77,13 @@ class Translation:
                 for account, message in zip(solving.accounts, messages, strict=True)
             ],
             usage=usage(solving.accounts),
-            specreason=report(solving),
+            specreason=report_of(solving),
         )
         return reply.model_dump_json().encode()
 
     def failure(self, error: Exception) -> bytes:
         """What ends a stream that broke: the error in OpenAI's shape, then `[DONE]`."""
-        return b"data: " + json.dumps(answered(error).json).encode() + b"\n\n" + DONE
+        return b"data: " + json.dumps(response_to(error).json).encode() + b"\n\n" + DONE
 
     def _choice(self, account: Account, message: "_Message") -> OutputChoice:
         thinking = self._thinking(message.thinking) if self._solving.asked.include_thinking else {}
@@ -86,41 +94,41 @@ class Translation:
     def _thinking(self, text: str) -> dict[str, Any]:
         return dict.fromkeys(self._names, text)
 
-    def _chunk(self, one: Said) -> Chunk | None:
-        account = one.account
-        match one:
-            case Thought():
-                told = ChunkReport(step=one.step) if self._solving.asked.include_steps else None
-                if not one.text and told is None:
+    def _chunk(self, part: ReplyPart) -> Chunk | None:
+        account = part.account
+        match part:
+            case Thinking():
+                report = ChunkReport(step=part.step) if self._solving.asked.include_steps else None
+                if not part.text and report is None:
                     return None
-                return self._of(account, told, **(self._thinking(one.text) if one.text else {}))
-            case Text():
-                return self._of(account, content=one.text)
-            case Called():
-                return self._of(account, tool_calls=_calls(one.calls, numbered=True))
-            case Paused():
+                return self._of(account, report, **(self._thinking(part.text) if part.text else {}))
+            case AnswerText():
+                return self._of(account, content=part.text)
+            case ToolCalls():
+                return self._of(account, tool_calls=_calls(part.calls, numbered=True))
+            case Waiting():
                 # With an empty delta, not without choices: many clients look at the first one unasked.
                 quiet = [ChunkChoice(index=account.index, delta=Delta())]
-                return self._whole(quiet, report=ChunkReport(interrupted=WAITING))
+                return self._whole(quiet, report=ChunkReport(interrupted=INTERRUPTED))
             case Ended():
                 return self._last(account)
 
     def _last(self, account: Account) -> Chunk:
         solving = self._solving
-        told = ChunkReport(
+        report = ChunkReport(
             choice=account.report(steps=False),  # they went with their deltas
             queue_s=solving.queue_s,
             overhead_s=solving.overhead_s,
             total_s=solving.total_s,
         )
         choice = ChunkChoice(index=account.index, delta=Delta(), finish_reason=account.finish_reason)
-        return self._whole([choice], usage=self._running_usage(), report=told)
+        return self._whole([choice], usage=self._running_usage(), report=report)
 
-    def _of(self, account: Account, told: ChunkReport | None = None, **news: Any) -> Chunk:
+    def _of(self, account: Account, report: ChunkReport | None = None, **delta: Any) -> Chunk:
         role = None if account.index in self._opened else "assistant"
         self._opened.add(account.index)
-        choice = ChunkChoice(index=account.index, delta=Delta(role=role, **news))
-        return self._whole([choice], usage=self._running_usage(), report=told)
+        choice = ChunkChoice(index=account.index, delta=Delta(role=role, **delta))
+        return self._whole([choice], usage=self._running_usage(), report=report)
 
     def _running_usage(self) -> object:
         return usage(self._solving.accounts) if self._solving.asked.running_usage else None
@@ -138,26 +146,26 @@ class Translation:
 
 
 class _Message:
-    """A choice's message, put together from what is said of it."""
+    """A choice's message, put together from the parts of the reply."""
 
     def __init__(self) -> None:
         self.thinking = ""
         self.answer = ""
         self.calls: Sequence[Call] = ()
 
-    def take(self, one: Said) -> None:
-        match one:
-            case Thought():
-                self.thinking += one.text
-            case Text():
-                self.answer += one.text
-            case Called():
-                self.calls = one.calls
+    def take(self, part: ReplyPart) -> None:
+        match part:
+            case Thinking():
+                self.thinking += part.text
+            case AnswerText():
+                self.answer += part.text
+            case ToolCalls():
+                self.calls = part.calls
             case _:
                 pass
 
 
-def report(solving: Solving) -> Report:
+def report_of(solving: Solving) -> Report:
     """How a response came about."""
     return Report(
         choices=[account.report(steps=True) for account in solving.accounts],
