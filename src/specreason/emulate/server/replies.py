@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from specreason.emulate.model import Account, Token
+from specreason.emulate.server.model import Account, Token
+from specreason.emulate.server.wire import Shared
 from specreason.emulate.speech import logprob_of
 from specreason.emulate.tokens import spell
-from specreason.emulate.wire import Shared
 
 Json = dict[str, Any]
 

@@ -9,12 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
-from specreason.emulate.connection import Stream, while_connected
-from specreason.emulate.metrics import page, registry_of
-from specreason.emulate.model import CONTEXT, Account, Model, Token
-from specreason.emulate.replies import Json, Shape, failure
-from specreason.emulate.tokens import decode, encode
-from specreason.emulate.wire import (
+from specreason.emulate.server.connection import Stream, while_connected
+from specreason.emulate.server.metrics import page, registry_of
+from specreason.emulate.server.model import CONTEXT, Account, Model, Token
+from specreason.emulate.server.replies import Json, Shape, failure
+from specreason.emulate.server.wire import (
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -22,6 +21,7 @@ from specreason.emulate.wire import (
     TokenizeRequest,
     rendered,
 )
+from specreason.emulate.tokens import decode, encode
 
 
 class _Refused(Exception):
