@@ -24,9 +24,9 @@ def _models(reply: Any) -> Json:
     shapes: list[Any] = [whole.get("data"), whole.get("models")]
     entries: dict[str, Json] = {}
     for entry in listed(whole, "data") or listed(whole, "models"):
-        told: Json = cast("Json", entry) if isinstance(entry, dict) else {"id": entry}
-        if named := next((n for key in ("id", "model", "name") if (n := text(told.get(key)))), ""):
-            entries.setdefault(named, {**told, "id": named})
+        model: Json = cast("Json", entry) if isinstance(entry, dict) else {"id": entry}
+        if named := next((n for key in ("id", "model", "name") if (n := text(model.get(key)))), ""):
+            entries.setdefault(named, {**model, "id": named})
     if not entries and not any(shape is None or shape == [] for shape in shapes):
         raise TypeError("no listing of models")
     return {"data": list(entries.values())}
@@ -69,8 +69,8 @@ async def _probed(
     entry = _entry(name, settings, listing, http.root)
     model = text(entry.get("id")) or settings.model
     dialect = await _with_offered_template(http, dialect, model, settings)
-    told = await _offered(http, dialect.properties, model=model)
-    properties: Json = cast("Json", told) if isinstance(told, Mapping) else {}
+    offered = await _offered(http, dialect.properties, model=model)
+    properties: Json = cast("Json", offered) if isinstance(offered, Mapping) else {}
     bos = await _bos(http, dialect, properties, model)
     endpoint = Endpoint(
         dialect=dialect,
@@ -94,7 +94,7 @@ async def _listing(http: Transport, settings: EngineSettings) -> Json:
     try:
         return await http.ask(_MODELS)
     except EngineRejected:
-        # A bare completions endpoint lists nothing; then the model and the dialect must be told.
+        # A bare completions endpoint lists nothing; then the settings must name the model and the dialect.
         if settings.model and settings.dialect != "auto":
             return {"data": []}
         raise
@@ -124,10 +124,10 @@ def _entry(name: str, settings: EngineSettings, listing: Json, root: str) -> Jso
 
 def _context(settings: EngineSettings, dialect: Dialect, entry: Json, properties: Json) -> int:
     slot = inner(properties, "default_generation_settings")
-    told = count(slot.get("n_ctx")) or dialect.context(entry)
-    if told and settings.context:
-        return min(told, settings.context)
-    return told or settings.context or _ASSUMED_CONTEXT
+    known = count(slot.get("n_ctx")) or dialect.context(entry)
+    if known and settings.context:
+        return min(known, settings.context)
+    return known or settings.context or _ASSUMED_CONTEXT
 
 
 async def _offered(http: Transport, route: Route | None, *content: Any, model: str) -> Any:
@@ -191,8 +191,8 @@ def _with_tokens(template: Template | None, properties: Json) -> Template | None
     """A Jinja file tells no special tokens; the server may."""
     if template is None:
         return None
-    told = {name: str(properties.get(name) or "") for name in ("bos_token", "eos_token")}
-    return replace(template, tokens={**told, **template.tokens})
+    tokens = {name: str(properties.get(name) or "") for name in ("bos_token", "eos_token")}
+    return replace(template, tokens={**tokens, **template.tokens})
 
 
 async def _probe_tokens(http: Transport, dialect: Dialect, model: str) -> list[int] | None:

@@ -22,9 +22,9 @@ from specreason.errors import ConfigError, EngineUnavailable
 
 DEFAULT_CONTEXT = 8192
 # Two models have more threads together than there are cores. GNU OpenMP then sends threads to sleep whenever
-# they wait for one another, hundreds of times a token, unless told to wait actively. The count keeps that
-# short: a model that waits for the other one's turn would hold the core that this one needs. Read when the
-# library is loaded; docs/decisions/0011-threads.md.
+# they wait for one another, hundreds of times a token, unless it is set to wait actively. The count keeps
+# that short: a model that waits for the other one's turn would keep the core that this one needs. Read when
+# the library is loaded; docs/decisions/0011-threads.md.
 _OPENMP = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "1000"}
 
 

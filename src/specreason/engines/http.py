@@ -271,7 +271,7 @@ class HttpEngine:
         return control_tokens.joined([segment.text for segment in prompt.segments], self._may_be_control)
 
     def _may_be_control(self, text: str) -> bool:
-        """Whether the model may have this control token, as far as can be told without its tokenizer."""
+        """Whether the model may have this control token, as far as can be known without its tokenizer."""
         written = self._template_writes
         return written is None or text in written or control_tokens.is_known(text)
 

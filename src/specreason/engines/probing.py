@@ -34,7 +34,7 @@ async def with_seen_capabilities(
                 continue
             # Without candidates: vLLM tells those in place of the likeliest, which are counted here.
             asks = capabilities.first_token_logprobs
-            told = await trial.next_token_logprobs(prompt) if asks else NextToken({}, call.usage, 0.0)
+            answer = await trial.next_token_logprobs(prompt) if asks else NextToken({}, call.usage, 0.0)
             break
         except EngineRejected as refusal:
             capabilities = _fewer(capabilities, refusal)
@@ -44,9 +44,9 @@ async def with_seen_capabilities(
             capabilities,
             token_prompts=taken,
             token_ids_back=bool(pieces) and all(piece.ids for piece in pieces),
-            cached_tokens=told.usage.cached_tokens is not None,
-            first_token_logprobs=min(capabilities.first_token_logprobs, len(told.logprobs))
-            if _are_log_probabilities(told)
+            cached_tokens=answer.usage.cached_tokens is not None,
+            first_token_logprobs=min(capabilities.first_token_logprobs, len(answer.logprobs))
+            if _are_log_probabilities(answer)
             else 0,
             candidates=await _takes_candidates(engine.with_capabilities(capabilities), dialect, prompt),
         )
@@ -69,9 +69,9 @@ def _fewer(capabilities: Capabilities, refusal: EngineRejected) -> Capabilities:
     return replace(capabilities, first_token_logprobs=fewer)
 
 
-def _are_log_probabilities(told: NextToken) -> bool:
+def _are_log_probabilities(answer: NextToken) -> bool:
     """Some servers tell zeros while they speculate: probabilities that sum to more than one."""
-    return sum(math.exp(min(logprob, 0.0)) for logprob in told.logprobs.values()) < 1.01
+    return sum(math.exp(min(logprob, 0.0)) for logprob in answer.logprobs.values()) < 1.01
 
 
 async def _takes_candidates(engine: HttpEngine, dialect: Dialect, prompt: Prompt) -> bool:
