@@ -131,11 +131,11 @@ async def solved(
 
 async def all_solved(pair: SpecReason, problems: Iterable[int], places: int) -> Timed:
     clock, timed, waiting = asyncio.get_running_loop().time, Timed(), iter(problems)
-    begun = clock()
+    started = clock()
     async with asyncio.TaskGroup() as group:
         for _ in range(places):
             group.create_task(one_place(pair, waiting, timed))
-    timed.seconds = clock() - begun
+    timed.seconds = clock() - started
     return timed
 
 
@@ -143,12 +143,12 @@ async def one_place(pair: SpecReason, waiting: Iterator[int], timed: Timed) -> N
     """One problem after the other, as long as there are any."""
     clock = asyncio.get_running_loop().time
     for problem in waiting:
-        begun = last = clock()
+        started = last = clock()
         async for event in pair.stream(f"This is problem {problem}."):
             if isinstance(event, StepAccepted):
                 timed.waits.append(clock() - last)
                 last = clock()
-        timed.latencies.append(clock() - begun)
+        timed.latencies.append(clock() - started)
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -78,8 +78,8 @@ async def run(arguments: argparse.Namespace) -> None:
         async with opened(kind, schemes, arguments.slots, arguments.cache_ram) as pair:
             for scheme in schemes:
                 alone = await replies(pair, sample, SCHEMES[scheme], 1)
-                told = f"{kind:12} {scheme:10} alone: {_right(alone)} of {len(sample)} right"
-                print(f"{told}, {_foreign(alone)} foreign lines", flush=True)
+                line = f"{kind:12} {scheme:10} alone: {_right(alone)} of {len(sample)} right"
+                print(f"{line}, {_foreign(alone)} foreign lines", flush=True)
                 for count in at_once:
                     found = await replies(pair, sample, SCHEMES[scheme], count)
                     differ = sum(a.text != b.text for a, b in zip(alone, found, strict=True))

@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     print(f"machine: {processor()}, Python {platform.python_version()}; {TOKENS} tokens", flush=True)
-    told = asyncio.run(measured(arguments.pair, arguments.draft_tokens, arguments.repeats))
-    print("RESULT", json.dumps({"decode_over_base": told}))
+    ratios = asyncio.run(measured(arguments.pair, arguments.draft_tokens, arguments.repeats))
+    print("RESULT", json.dumps({"decode_over_base": ratios}))
 
 
 async def measured(pair: str, depths: list[int], repeats: int) -> dict[str, float]:
@@ -63,11 +63,11 @@ async def measured(pair: str, depths: list[int], repeats: int) -> dict[str, floa
 async def written(engine: Engine) -> tuple[float, Usage]:
     """Seconds a token, and what the engine counted."""
     prompt = Prompt().plus(await engine.tokenize(PROBLEM.read_text()))
-    begun = time.perf_counter()
+    started = time.perf_counter()
     call = engine.generate(prompt, sampling=Sampling(), max_tokens=TOKENS, session="decode")
     async for _ in call:
         pass
-    return (time.perf_counter() - begun) / max(1, call.usage.generated_tokens), call.usage
+    return (time.perf_counter() - started) / max(1, call.usage.generated_tokens), call.usage
 
 
 if __name__ == "__main__":

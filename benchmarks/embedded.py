@@ -52,13 +52,13 @@ def main() -> None:
     )
     print(f"machine: {processor()}, Python {platform.python_version()}")
     print(f"{base.model}, threads: {base.threads or embedded.physical_cores()}", flush=True)
-    told = asyncio.run(measured(base, arguments.chains, arguments.repeats))
-    print("RESULT", json.dumps({"flash_over_plain": told}))
+    ratios = asyncio.run(measured(base, arguments.chains, arguments.repeats))
+    print("RESULT", json.dumps({"flash_over_plain": ratios}))
 
 
 async def measured(settings: EngineSettings, chains: list[int], repeats: int) -> dict[str, dict[str, float]]:
     """Time with flash attention over time without, by tokens in the cache and by call."""
-    weights, told = cache.require(settings.model), dict[str, dict[str, float]]()
+    weights, ratios = cache.require(settings.model), dict[str, dict[str, float]]()
     async with AsyncExitStack() as stack:
         engines: dict[str, Engine] = {}
         for kind, flash in KINDS.items():
@@ -68,13 +68,13 @@ async def measured(settings: EngineSettings, chains: list[int], repeats: int) ->
         print("| --- | --- | --- | --- | --- |")
         for tokens in chains:
             calls = await calls_after(engines["plain"], tokens)
-            told[str(tokens)] = {}
+            ratios[str(tokens)] = {}
             for label, call in calls.items():
                 seconds = await in_turn(engines, call, repeats)
-                ratio = told[str(tokens)][label] = round(seconds["flash"] / seconds["plain"], 3)
+                ratio = ratios[str(tokens)][label] = round(seconds["flash"] / seconds["plain"], 3)
                 times = " | ".join(f"{seconds[kind] * 1000:.2f}" for kind in KINDS)
                 print(f"| {tokens} | {label} | {times} | {ratio:.2f} |", flush=True)
-    return told
+    return ratios
 
 
 async def calls_after(engine: Engine, tokens: int) -> dict[str, Call]:
@@ -112,9 +112,9 @@ async def in_turn(engines: Mapping[str, Engine], call: Call, repeats: int) -> di
     for number in range(1 + repeats):  # the first one fills the caches
         # Who goes first changes: what an engine does after its call counts for the one after it.
         for kind in list(engines)[:: -1 if number % 2 else 1]:
-            begun = time.process_time()
+            started = time.process_time()
             await call(engines[kind], number)
-            seconds[kind].append(time.process_time() - begun)
+            seconds[kind].append(time.process_time() - started)
     return {kind: statistics.median(times[1:]) for kind, times in seconds.items()}
 
 

@@ -38,7 +38,7 @@ SEED = 2
 SLOTS = 16
 RESUME_WITHIN_S = 60.0
 HUNG_S = 240.0
-_TRIES = 6  # of a client that is told to come back
+_TRIES = 6  # of a client that is asked to come back
 _ROOT = Path(__file__).parents[1]
 _NUMBER = re.compile(r"^(\d+)\) ", re.MULTILINE)
 
@@ -85,19 +85,19 @@ class ModelServer:
 class Reply:
     """How one problem ended. `end`: right, wrong, error, hung or lost; `tries`: requests sent for it.
 
-    `twice`: a step of the chain came twice or is missing; `begun`: the stream had begun when it failed.
+    `twice`: a step of the chain came twice or is missing; `started`: the stream had started when it failed.
     """
 
     end: str
     tries: int
     code: str = ""
     twice: bool = False
-    begun: bool = False
+    started: bool = False
     seconds: float = 0.0
 
 
 @dataclass(slots=True)
-class Told:
+class Sent:
     """What came of one request. `error`: the code of the error, if it ended with one."""
 
     status: int = 0
@@ -139,7 +139,7 @@ async def run(arguments: argparse.Namespace) -> None:
         "hung": ends["hung"],
         "twice": sum(reply.twice for reply in replies),
         "lost": ends["lost"] + len(sample) - len(replies),
-        "failed_after_start": sum(reply.begun and reply.end == "error" for reply in replies),
+        "failed_after_start": sum(reply.started and reply.end == "error" for reply in replies),
         "base_away_longest_s": round(away, 1),
         "twice_without_faults": sum(reply.twice for reply in calm),
         "right_without_faults": f"{sum(r.end == 'right' for r in calm)} of {len(calm)}",
@@ -193,65 +193,65 @@ async def answered(client: httpx2.AsyncClient, problem: Problem, *, stream: bool
     """One problem, asked for until there is a reply or the client gives up."""
     started = time.monotonic()
     for tries in range(1, _TRIES + 1):
-        told = Told()
+        sent = Sent()
         try:
             async with asyncio.timeout(HUNG_S):
-                await (_streamed if stream else _whole)(client, problem, told)
+                await (_streamed if stream else _whole)(client, problem, sent)
         except TimeoutError:
             return Reply("hung", tries, seconds=time.monotonic() - started)
         except httpx2.HTTPError as error:
             return Reply("lost", tries, type(error).__name__, seconds=time.monotonic() - started)
-        if told.status in {429, 503, 504} and told.retry_after is not None and tries < _TRIES:
-            await asyncio.sleep(told.retry_after)
+        if sent.status in {429, 503, 504} and sent.retry_after is not None and tries < _TRIES:
+            await asyncio.sleep(sent.retry_after)
             continue
-        return _judged(told, problem, tries, time.monotonic() - started)
+        return _judged(sent, problem, tries, time.monotonic() - started)
     raise AssertionError("unreachable")
 
 
-def _judged(told: Told, problem: Problem, tries: int, seconds: float) -> Reply:
-    numbers = [int(number) for number in _NUMBER.findall(told.thinking)]
+def _judged(sent: Sent, problem: Problem, tries: int, seconds: float) -> Reply:
+    numbers = [int(number) for number in _NUMBER.findall(sent.thinking)]
     twice = numbers != list(range(1, len(numbers) + 1))
-    if told.error:
-        return Reply("error", tries, told.error, twice, begun=told.status == 200, seconds=seconds)
-    if not told.finished:
+    if sent.error:
+        return Reply("error", tries, sent.error, twice, started=sent.status == 200, seconds=seconds)
+    if not sent.finished:
         return Reply("lost", tries, "no end", twice, seconds=seconds)
-    right = stated_answer(told.answer) == problem.answer
+    right = stated_answer(sent.answer) == problem.answer
     return Reply("right" if right else "wrong", tries, "", twice, seconds=seconds)
 
 
-async def _streamed(client: httpx2.AsyncClient, problem: Problem, told: Told) -> None:
+async def _streamed(client: httpx2.AsyncClient, problem: Problem, sent: Sent) -> None:
     async with client.stream("POST", "/v1/chat/completions", json=_body(problem, stream=True)) as response:
-        told.status = response.status_code
+        sent.status = response.status_code
         if response.status_code != 200:
-            _refused(response, await response.aread(), told)
+            _refused(response, await response.aread(), sent)
             return
         async for line in response.aiter_lines():
             if line == "data: [DONE]":
-                told.finished = not told.error
+                sent.finished = not sent.error
             elif line.startswith("data: {"):
                 chunk: dict[str, Any] = json.loads(line[6:])
                 if error := chunk.get("error"):
-                    told.error = str(error.get("code"))
+                    sent.error = str(error.get("code"))
                 for choice in chunk.get("choices") or ():
-                    told.thinking += choice["delta"].get("reasoning") or ""
-                    told.answer += choice["delta"].get("content") or ""
+                    sent.thinking += choice["delta"].get("reasoning") or ""
+                    sent.answer += choice["delta"].get("content") or ""
 
 
-async def _whole(client: httpx2.AsyncClient, problem: Problem, told: Told) -> None:
+async def _whole(client: httpx2.AsyncClient, problem: Problem, sent: Sent) -> None:
     response = await client.post("/v1/chat/completions", json=_body(problem, stream=False))
-    told.status = response.status_code
+    sent.status = response.status_code
     if response.status_code != 200:
-        _refused(response, response.content, told)
+        _refused(response, response.content, sent)
         return
     message = response.json()["choices"][0]["message"]
-    told.thinking, told.answer = message.get("reasoning") or "", message["content"] or ""
-    told.finished = True
+    sent.thinking, sent.answer = message.get("reasoning") or "", message["content"] or ""
+    sent.finished = True
 
 
-def _refused(response: httpx2.Response, body: bytes, told: Told) -> None:
-    told.error = str(json.loads(body)["error"]["code"])
+def _refused(response: httpx2.Response, body: bytes, sent: Sent) -> None:
+    sent.error = str(json.loads(body)["error"]["code"])
     after = response.headers.get("retry-after")
-    told.retry_after = float(after) if after else None
+    sent.retry_after = float(after) if after else None
 
 
 def _body(problem: Problem, *, stream: bool) -> dict[str, Any]:

@@ -204,9 +204,9 @@ async def timed_calls(pair: Pair, prompt: Ids, question: Ids, number: int) -> di
         return tuple(rng.sample(prompt, min(LONG, len(prompt))) + [prompt[-1]] * max(0, LONG - len(prompt)))
 
     async def timed(name: str, call: Any) -> None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         await call
-        seconds[name] = time.perf_counter() - begun
+        seconds[name] = time.perf_counter() - started
 
     chain = prompt + step() + step()
     for model in (pair.small, pair.base):
@@ -239,9 +239,9 @@ async def measured(settings: Settings, count: int) -> dict[str, dict[str, float]
             text = await engines["base"].apply_template([{"role": "user", "content": problem.text}])
             prompt = (await engines["base"].tokenize(text, control=True)).ids or ()
             for kind in random.Random(number).sample(list(pairs), len(pairs)):
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 await whole(pairs[kind], prompt, question, number)
-                seconds["whole problem"][kind].append(time.perf_counter() - begun)
+                seconds["whole problem"][kind].append(time.perf_counter() - started)
                 for name, took in (await timed_calls(pairs[kind], prompt, question, number)).items():
                     seconds[name][kind].append(took)
         return {
@@ -262,10 +262,10 @@ def main() -> None:
     except metadata.PackageNotFoundError:
         parser.exit(2, "llama-cpp-python is not installed; the first lines of --help say how to build it\n")
     print(f"machine: {processor()}, Python {platform.python_version()}, llama-cpp-python {version}")
-    told = asyncio.run(measured(settings, arguments.problems))
+    rows = asyncio.run(measured(settings, arguments.problems))
     print("\n| what | over HTTP, ms | functions, ms | HTTP over functions |\n| --- | --- | --- | --- |")
     ratios: dict[str, float] = {}
-    for name, ms in told.items():
+    for name, ms in rows.items():
         ratios[name] = round(ms["http"] / ms["functions"], 3)
         print(f"| {name} | {ms['http'] * 1000:.2f} | {ms['functions'] * 1000:.2f} | {ratios[name]:.2f} |")
     print("RESULT", json.dumps({"http_over_functions": ratios}))

@@ -192,8 +192,8 @@ async def added(reader: asyncio.StreamReader) -> list[float]:
     last = time.perf_counter()
     late: list[float] = []
     finished = False
-    async with aclosing(lines(reader)) as told:
-        async for line in told:
+    async with aclosing(lines(reader)) as sent:
+        async for line in sent:
             if line.startswith(b"HTTP/1.1") and b" 200 " not in line:
                 raise ValueError(line.decode().strip())
             if b'"reasoning":' in line:

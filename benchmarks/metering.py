@@ -97,11 +97,11 @@ class MeteredEngine:
     async def next_token_logprobs(
         self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
     ) -> NextToken:
-        told = await _Run(
+        answer = await _Run(
             self, self.engine.next_token_logprobs(prompt, candidates=candidates, session=session)
         )
-        self._seen("score", prompt, told.usage, [])
-        return told
+        self._seen("score", prompt, answer.usage, [])
+        return answer
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
         return await _Run(self, self.engine.tokenize(text, control=control))

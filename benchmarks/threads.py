@@ -41,12 +41,12 @@ def main() -> None:
     print(f"machine: {processor()}, Python {platform.python_version()}\n{base.model}")
     print(f"\n| threads | write {STEP} tokens, ms | score {STEP} tokens, ms | score over write |")
     print("| --- | --- | --- | --- |", flush=True)
-    told: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, float]] = {}
     for label, threads in LOADED.items():
         write, score = asyncio.run(measured(base, threads, arguments.repeats))
-        told[label] = {"write_ms": round(write * 1000, 1), "score_ms": round(score * 1000, 1)}
+        rows[label] = {"write_ms": round(write * 1000, 1), "score_ms": round(score * 1000, 1)}
         print(f"| {label} | {write * 1000:.1f} | {score * 1000:.1f} | {score / write:.2f} |", flush=True)
-    print("RESULT", json.dumps(told))
+    print("RESULT", json.dumps(rows))
 
 
 async def measured(settings: EngineSettings, threads: tuple[int, ...], repeats: int) -> tuple[float, float]:
@@ -65,11 +65,11 @@ async def measured(settings: EngineSettings, threads: tuple[int, ...], repeats: 
         writing, scoring = list[float](), list[float]()
         for number in range(1 + repeats):
             draft = chain.plus(Segment("", (firsts[number % len(firsts)], *ids[: STEP - 1])))
-            begun = time.perf_counter()
+            started = time.perf_counter()
             await write(engines[0], chain)
             written = time.perf_counter()
             await engines[0].next_token_logprobs(draft, session="0")
-            writing.append(written - begun)
+            writing.append(written - started)
             scoring.append(time.perf_counter() - written)
     return statistics.median(writing[1:]), statistics.median(scoring[1:])
 

@@ -42,7 +42,7 @@ Candidates = Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
 class Batch:
     """`targets` is -100 where nothing is to be learned; `judged` marks the verdicts among them; `looked_up`
     marks the operands' values; `slipped` is 1 at a step's first wrong token, 0 where all is right
-    up to there, -1 where neither is told.
+    up to there, -1 where that is not known.
 
     All but `mask` ([rows, 1, tokens, tokens]) are [rows, tokens].
     """

@@ -108,16 +108,16 @@ def read_gguf(path: Path) -> Llama:
     """The model in a file that `export_gguf` wrote."""
     reader = gguf.GGUFReader(path)
 
-    def told(key: str) -> int:
+    def number(key: str) -> int:
         return int(reader.get_field(f"llama.{key}").contents())
 
     shape = Shape(
-        layers=told("block_count"),
-        width=told("embedding_length"),
-        hidden=told("feed_forward_length"),
-        vocabulary=told("vocab_size"),
-        head=told("embedding_length") // told("attention.head_count"),
-        context=told("context_length"),
+        layers=number("block_count"),
+        width=number("embedding_length"),
+        hidden=number("feed_forward_length"),
+        vocabulary=number("vocab_size"),
+        head=number("embedding_length") // number("attention.head_count"),
+        context=number("context_length"),
         tied=all(tensor.name != "output.weight" for tensor in reader.tensors),
     )
     tensors = {tensor.name: np.array(tensor.data) for tensor in reader.tensors}

@@ -46,16 +46,16 @@ def result_accuracy(model: Llama, tokenizer: Tokenizer, sample: Sequence[Problem
             formula = next(place for place in range(start, end) if ids[place] in results) - start
             hits["used"].append(all(right[:formula]))
             hits[line.op].append(all(right[formula:]))
-    return {name: round(sum(told) / len(told), 3) for name, told in sorted(hits.items())}
+    return {name: round(sum(solved) / len(solved), 3) for name, solved in sorted(hits.items())}
 
 
 @torch.inference_mode()
 def verdicts(model: Llama, batches: Sequence[Batch], nine: int) -> list[tuple[float, bool]]:
     """What the judge says of each branch: its probability of a 9, and whether the step is right."""
-    told: list[tuple[float, bool]] = []
+    rows: list[tuple[float, bool]] = []
     model.eval()
     for made in batches:
         logits = model(made.ids, made.positions, made.mask, wanted=made.judged)
         sure = logits.float().softmax(-1)[:, nine].tolist()
-        told += zip(sure, (made.targets[made.judged] == nine).tolist(), strict=True)
-    return told
+        rows += zip(sure, (made.targets[made.judged] == nine).tolist(), strict=True)
+    return rows

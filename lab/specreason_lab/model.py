@@ -194,11 +194,11 @@ def continued(
             past.at = positions
         mask = (places[None, None] <= positions[:, :, None])[:, None]
         logits = model(ids, positions, mask, pasts)
-        told = logits[torch.arange(rows), last] if step == 0 else logits[:, 0]
+        scores = logits[torch.arange(rows), last] if step == 0 else logits[:, 0]
         if temperature > 0:
-            token = torch.multinomial((told / temperature).softmax(-1), 1, generator=drawn)[:, 0]
+            token = torch.multinomial((scores / temperature).softmax(-1), 1, generator=drawn)[:, 0]
         else:
-            token = told.argmax(-1)
+            token = scores.argmax(-1)
         for row in going.nonzero()[:, 0].tolist():
             written[row].append(int(token[row]))
             going[row] = int(token[row]) not in stop

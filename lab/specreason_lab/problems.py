@@ -1,7 +1,7 @@
 """Multi-step problems with exact answers: the world in which the pocket pair reasons.
 
 A problem is a value to start with and a list of lines, each of which makes another value of the last one;
-what differs between families is how they are told. The solution is one step a line, written so that a small
+what differs between families is how they are worded. The solution is one step a line, written so that a small
 model can look things up: a step repeats its line and the value before, and ends with the new one.
 
     Let us go on with the next line of the problem, and take the value that we have found so far:
@@ -31,11 +31,11 @@ GOING_ON = "Let us go on with the next line of the problem, and take the value t
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a problem: `op` with `numbers` of its own, which the problem says as `told`."""
+    """One line of a problem: `op` with `numbers` of its own, which the problem says as `text`."""
 
     op: str
     numbers: tuple[int, ...]
-    told: str
+    text: str
 
     def value(self, before: int) -> int:
         """What it makes of the value before it."""
@@ -54,10 +54,10 @@ class Problem:
     @property
     def steps(self) -> tuple[str, ...]:
         """The right chain, each step with what ends it (a blank line, or the end of thinking)."""
-        told: list[str] = []
-        while (step := self.expected(told)) is not None:
-            told.append(step)
-        return tuple(told)
+        steps: list[str] = []
+        while (step := self.expected(steps)) is not None:
+            steps.append(step)
+        return tuple(steps)
 
     @property
     def answer(self) -> int:
@@ -94,7 +94,7 @@ def written(
     if line.op == "mixed":
         stage = f" => {_product(before, line.numbers[0]) if product is None else product}"
     end = f"\n{THINK_CLOSE}\n\n" if last else "\n\n"
-    return f"{GOING_ON}\n{index + 1}) {line.told} with {before}{stage} gives {value}{end}"
+    return f"{GOING_ON}\n{index + 1}) {line.text} with {before}{stage} gives {value}{end}"
 
 
 def _missed(rng: random.Random, line: Line, before: int) -> tuple[int, int | None]:
@@ -108,10 +108,10 @@ def _missed(rng: random.Random, line: Line, before: int) -> tuple[int, int | Non
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`told`: how a formula says it; `words`: how a story does; `weight`: its share in chains."""
+    """`text`: how a formula says it; `words`: how a story does; `weight`: its share in chains."""
 
     compute: Callable[..., int]
-    told: str
+    text: str
     weight: int
     words: str = ""
 
@@ -154,7 +154,7 @@ HARD = ("times", "mixed")  # their first number is one of FACTORS
 DRILLED = (*HARD, *HARD, *OPERATIONS)  # operations of loose steps
 SIMPLE_SUMS = (*OPERATIONS, *HARD, *("add", "subtract") * 4)
 SUMS = (*OPERATIONS, *HARD, *HARD, *("add", "subtract") * 2)
-STORY = "story"  # any operation, told in words
+STORY = "story"  # any operation, in words
 ALL_DRILLED = (*SUMS, *(STORY,) * 15)
 FACTORS = (2, 40)
 _WEIGHTS = [operation.weight for operation in OPERATIONS.values()]
@@ -208,15 +208,15 @@ def _chain(rng: random.Random, steps: int) -> Problem:
 
 
 def _listed(lines: Sequence[Line]) -> str:
-    return "\n".join(f"{number}) {line.told}" for number, line in enumerate(lines, 1))
+    return "\n".join(f"{number}) {line.text}" for number, line in enumerate(lines, 1))
 
 
 def _formula(rng: random.Random, op: str | None = None) -> Line:
     op = op or rng.choices(list(OPERATIONS), _WEIGHTS)[0]
-    numbers = [rng.randint(1, MODULUS - 1) for _ in range(OPERATIONS[op].told.count("{}"))]
+    numbers = [rng.randint(1, MODULUS - 1) for _ in range(OPERATIONS[op].text.count("{}"))]
     if op in HARD:
         numbers[0] = rng.randint(*FACTORS)
-    return Line(op, tuple(numbers), OPERATIONS[op].told.format(*numbers))
+    return Line(op, tuple(numbers), OPERATIONS[op].text.format(*numbers))
 
 
 # fmt: off
@@ -262,7 +262,7 @@ def _sequence(rng: random.Random, steps: int) -> Problem:
     """A recurrence modulo 100: every step is a hard one, so these are short."""
     steps = min(steps, 6)
     start, factor, addend = rng.randrange(MODULUS), rng.randint(2, 9), rng.randint(1, MODULUS - 1)
-    line = Line("mixed", (factor, addend), OPERATIONS["mixed"].told.format(factor, addend))
+    line = Line("mixed", (factor, addend), OPERATIONS["mixed"].text.format(factor, addend))
     lines = (line,) * steps
     text = (
         f"A sequence modulo 100 starts with {start}. Each next term is the one before\n{_listed(lines)}\n"

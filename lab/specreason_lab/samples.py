@@ -30,17 +30,17 @@ def write_samples(model: Llama, tokenizer: Tokenizer, path: Path, count: int) ->
         pass
     while done < count:
         group = list(islice(source, 40))
-        told = [drawn[:PER_PROBLEM] for drawn in _sampled(model, tokenizer, group, done)]
+        kept = [drawn[:PER_PROBLEM] for drawn in _sampled(model, tokenizer, group, done)]
         with path.open("a") as lines:
-            lines.writelines(json.dumps(drawn) + "\n" for drawn in told)
+            lines.writelines(json.dumps(drawn) + "\n" for drawn in kept)
         done += len(group)
 
 
 def read_samples(path: Path) -> Candidates:
     """What `write_samples` wrote, with its problems."""
     lines = path.read_text().splitlines()
-    told = [[(index, text) for index, text in json.loads(line)] for line in lines]
-    return list(zip(problems(STREAM, "train"), told, strict=False))
+    kept = [[(index, text) for index, text in json.loads(line)] for line in lines]
+    return list(zip(problems(STREAM, "train"), kept, strict=False))
 
 
 def _sampled(
@@ -68,6 +68,6 @@ def _sampled(
             if ended:
                 drawn[n].append((group[n].right(group[n].steps[:index], text), index, text))
     return [
-        [(index, text) for _, index, text in sorted(told, key=lambda item: (item[0], rng.random()))]
-        for told in drawn
+        [(index, text) for _, index, text in sorted(steps, key=lambda item: (item[0], rng.random()))]
+        for steps in drawn
     ]

@@ -25,8 +25,9 @@ from server import (
 
 from specreason.config import EngineSettings
 from specreason.engines.chat_format import thinks
-from specreason.engines.connect import connect, probe_cancellation
+from specreason.engines.connect import connect
 from specreason.engines.http import HttpEngine
+from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Prompt, Sampling
 from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineRejected, EngineUnavailable
 

@@ -9,9 +9,9 @@ from specreason_lab.problems import problems
 
 from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
 from specreason.engines.chat_format import open_turn
-from specreason.engines.connect import probe_cancellation
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
+from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Piece, Prompt, Sampling
 from specreason.errors import ContextOverflow, EngineUnavailable
 from specreason.models import catalogue

@@ -113,7 +113,7 @@ async def test_a_pair_in_this_process_shares_a_vocabulary(pair: str) -> None:
 
 async def test_models_of_two_vocabularies_are_refused_before_they_are_loaded() -> None:
     names = POCKET.base.name, "qwen2.5-coder-0.5b-instruct"
-    told = [gguf.vocabulary(cache.require(name)).told for name in names]
+    told = [gguf.vocabulary(cache.require(name)).described for name in names]
     one, other = (EngineSettings(model=name) for name in names)
     with pytest.raises(ConfigError) as caught:
         await open_decoder(Settings(base=one, small=other))

@@ -20,8 +20,9 @@ from specreason.emulate.profiles import PAPER, PROFILES, Profile
 from specreason.emulate.script import Script
 from specreason.emulate.skipping import run_skipping
 from specreason.emulate.tokens import decode, encode
-from specreason.engines.connect import connect, probe_cancellation
+from specreason.engines.connect import connect
 from specreason.engines.http import HttpEngine
+from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Prompt, Sampling
 from specreason.reasoning.chain import Role
 from specreason.reasoning.result import Result

@@ -17,5 +17,5 @@ async def test_problems_end_with_an_answer_whatever_happens_to_the_model_servers
     assert faults.total() >= 1
     assert len(replies) == len(sample)
     assert {reply.end for reply in replies} <= {"right", "wrong", "error"}
-    assert not any(reply.begun and reply.end == "error" for reply in replies)
+    assert not any(reply.started and reply.end == "error" for reply in replies)
     assert sum(reply.end == "right" for reply in replies) >= len(sample) - 2

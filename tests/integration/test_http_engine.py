@@ -13,10 +13,11 @@ from specreason_lab.problems import problems
 from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
 from specreason.engines import embedded
 from specreason.engines.chat_format import open_turn
-from specreason.engines.connect import connect, probe_cancellation
+from specreason.engines.connect import connect
 from specreason.engines.dialects import Route
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
+from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Constraint, Prompt, Sampling
 from specreason.engines.transport import Transport
 from specreason.errors import EngineRejected

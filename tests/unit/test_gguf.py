@@ -39,7 +39,7 @@ def test_kind_and_tokens_are_read(tmp_path: Path) -> None:
     found = vocabulary(model(tmp_path, ["a", "é", " b"]))
     assert found.kind == "gpt2/words"
     assert found.tokens == (b"a", "é".encode(), b" b")
-    assert found.told.startswith("gpt2/words, 3 tokens, fingerprint ")
+    assert found.described.startswith("gpt2/words, 3 tokens, fingerprint ")
 
 
 @pytest.mark.parametrize(

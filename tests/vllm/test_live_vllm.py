@@ -33,8 +33,9 @@ from specreason import (
     fold,
 )
 from specreason.engines.chat_format import open_turn
-from specreason.engines.connect import connect, probe_cancellation
+from specreason.engines.connect import connect
 from specreason.engines.http import HttpEngine
+from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Capabilities, Prompt, Sampling, Segment
 from specreason.models import catalogue
 from specreason.reasoning.judge import CANDIDATES, DIGITS, score

@@ -52,7 +52,7 @@ def _root(
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    # Retries are told by the engine's error if they fail; the library's own log lines would cut the display.
+    # The engine's error reports retries that fail; the library's own log lines would break up the display.
     set_on_retry_hooks(())
 
 

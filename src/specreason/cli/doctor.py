@@ -11,10 +11,10 @@ from rich.console import Console
 
 from specreason.config import EngineSettings, Settings, load_settings
 from specreason.config.endpoint import shown_address
-from specreason.engines.connect import probe_cancellation
 from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
+from specreason.engines.probing import probe_cancellation
 from specreason.errors import SpecReasonError
 from specreason.models import cache, catalogue
 from specreason.models.pair_settings import resolve

@@ -28,7 +28,7 @@ class Schedule:
 
     `lookahead`: steps that may be drafted beyond the one being judged. `drafts`: drafts of a step, written in
     one batch and scored in one pass when all are there. `hedge`: the base model writes each step too, from
-    when its draft is begun and the step before it is decided; a draft that stands ends it, and if it is done
+    when its draft is started and the step before it is decided; an accepted draft ends it, and if it is done
     first its step is taken.
     """
 
@@ -72,14 +72,14 @@ def least_s(
         score_s = profile.base.pass_s(len(lengths), sum(lengths) + question_tokens * len(lengths))
         # A draft may begin when the step `lookahead` + 1 before it is judged.
         judged = verdicts[max(0, len(verdicts) - 1 - schedule.lookahead)]
-        begun = max(drafted, judged)
+        start = max(drafted, judged)
         stands = script.best(problem, index, schedule.drafts) is not None
         own_s = script.step(problem, index, None).tokens * profile.base.token_s
         # Side by side both models are slower; the base model has this much to catch up afterwards.
-        lost_s = min(draft_s, own_s) * (profile.beside - 1) if schedule.hedge else 0.0
-        drafted = begun + draft_s + lost_s
+        slower_s = min(draft_s, own_s) * (profile.beside - 1) if schedule.hedge else 0.0
+        drafted = start + draft_s + slower_s
         verdict = max(verdicts[-1], drafted + score_s)
-        own = (max(verdicts[-1], begun) + lost_s if schedule.hedge else verdict) + own_s
+        own = (max(verdicts[-1], start) + slower_s if schedule.hedge else verdict) + own_s
         if stands and verdict <= own:
             verdicts.append(verdict)
         else:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from specreason.emulate.app import build
-from specreason.emulate.direct import DirectTransport
 from specreason.emulate.hardware import Hardware
-from specreason.emulate.model import Model
 from specreason.emulate.profiles import PAPER, Profile
 from specreason.emulate.script import Script
+from specreason.emulate.server.app import build
+from specreason.emulate.server.direct import DirectTransport
+from specreason.emulate.server.model import Model
 from specreason.emulate.speech import Role
 from specreason.errors import ConfigError
 

@@ -38,7 +38,7 @@ class PrefixCache:
 
     def _ends(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Where each whole block ends, and the hash of everything up to there."""
-        told = 0
+        digest = 0
         for end in range(self._block, len(ids) + 1, self._block):
-            told = hash((told, *ids[end - self._block : end]))
-            yield end, told
+            digest = hash((digest, *ids[end - self._block : end]))
+            yield end, digest

@@ -32,14 +32,14 @@ class Mark:
 class Reading:
     """See the module.
 
-    `begun`: what stands already of the step or answer to be written. `in_step`: so much of a step stands that
-    it is named, and the last of those kept.
+    `started`: what is there already of the step or answer to write. `in_step`: so much of a step is there
+    that it is named, and the last of those kept.
     """
 
     problem: int
     asks: Literal["step", "answer", "score"]
     kept: tuple[Mark, ...]
-    begun: str = ""
+    started: str = ""
     in_step: bool = False
 
     @property
@@ -61,8 +61,8 @@ def read(prompt: str) -> Reading:
         return Reading(problem, "answer", kept, chain.rpartition(THINK_END)[2])
     if chain.endswith(ANSWER_CUE):
         return Reading(problem, "answer", kept, ANSWER_CUE)
-    begun = chain.rpartition("\n\n")[2].removeprefix(f"{THINK}\n")
-    return Reading(problem, "step", kept, begun, in_step=_MARK.match(begun) is not None)
+    started = chain.rpartition("\n\n")[2].removeprefix(f"{THINK}\n")
+    return Reading(problem, "step", kept, started, in_step=_MARK.match(started) is not None)
 
 
 def _turns(prompt: str) -> tuple[str, str, bool]:

@@ -34,17 +34,17 @@ def said(script: Script, role: Role, reading: Reading, sample: int) -> Iterator[
         for index in to_write:
             text = script.step(problem, index, author).text
             # What stands may be less than a step's head, which names no step yet.
-            if index == reading.next_index and not reading.in_step and text.startswith(reading.begun):
-                text = text.removeprefix(reading.begun)
+            if index == reading.next_index and not reading.in_step and text.startswith(reading.started):
+                text = text.removeprefix(reading.started)
             yield from encode(text)
         kept = [(mark.index, mark.sample) for mark in reading.kept] + [(n, author) for n in to_write]
         yield from encode(f"\n\n{script.answer(problem, kept)}")
     if reading.asks == "answer":
         answered = script.answer(problem, [(m.index, m.sample) for m in reading.kept])
-        if reading.begun == ANSWER_CUE:
+        if reading.started == ANSWER_CUE:
             yield from encode(answered.partition("{")[2])
-        elif reading.begun:
-            yield from encode(answered.removeprefix(reading.begun.lstrip("\n")))
+        elif reading.started:
+            yield from encode(answered.removeprefix(reading.started.lstrip("\n")))
         else:
             yield from encode(f"\n\n{answered}")
     yield END_ID
@@ -92,4 +92,4 @@ def _rest(script: Script, reading: Reading) -> str:
         return ""
     last = reading.kept[-1]
     whole = script.step(reading.problem, last.index, last.sample).text
-    return whole.removeprefix(reading.begun) if whole.startswith(reading.begun) else "\n\n"
+    return whole.removeprefix(reading.started) if whole.startswith(reading.started) else "\n\n"

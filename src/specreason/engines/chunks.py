@@ -34,10 +34,10 @@ def pieces(dialect: Dialect, choice: Json, chunk: Json) -> list[Piece]:
     A step may end at any of them. What ends the text is no part of it: a stopped choice may tell its id.
     """
     ids = dialect.read_ids(choice, chunk)
-    told = inner(choice, "logprobs")
-    content = objects(told, "content")
-    texts = [text(token) for token in listed(told, "tokens") or [token.get("token") for token in content]]
-    values = listed(told, "token_logprobs") or [token.get("logprob") for token in content]
+    logprobs = inner(choice, "logprobs")
+    content = objects(logprobs, "content")
+    texts = [text(token) for token in listed(logprobs, "tokens") or [token.get("token") for token in content]]
+    values = listed(logprobs, "token_logprobs") or [token.get("logprob") for token in content]
     said = text(choice.get("text"))
     whole = [Piece(said, None if ids is None else tuple(ids), _finite(values))]
     if ids is None or not len(ids) == len(texts) == len(values) > 1:
@@ -59,7 +59,7 @@ def choices(chunk: Json, held: list[str]) -> list[Json]:
 
     Half a character (of a pair) at the end of a text is kept in `held` and goes before the next one.
     """
-    told: list[Json] = []
+    found: list[Json] = []
     for choice in objects(chunk, "choices"):
         raw = choice.get("text")
         said = "".join(held) + (raw if isinstance(raw, str) else "")
@@ -67,16 +67,16 @@ def choices(chunk: Json, held: list[str]) -> list[Json]:
         if said and "\ud800" <= said[-1] <= "\udbff":
             held.append(said[-1])
             said = said[:-1]
-        told.append(
+        found.append(
             {**choice, "text": whole_characters(said)} if said != raw or not said.isascii() else choice
         )
-    return told
+    return found
 
 
 def finish(choice: Json) -> tuple[Finish | None, str]:
     """Why the text of a choice ends, None if it goes on; and the server's word for an end that is a failure.
 
-    Servers have many words for a natural end; only those for other ends are told apart.
+    Servers have many words for a natural end; only those for other ends are kept apart.
     """
     word = text(choice.get("finish_reason"))
     known = word.lower().rpartition(".")[2]
@@ -91,15 +91,15 @@ def is_refusal(word: str) -> bool:
 
 
 def usage(chunk: Json) -> tuple[int | None, int | None]:
-    """Tokens of the prompt and of the completion, None where they are not told."""
-    told = inner(chunk, "usage")
-    return count(told.get("prompt_tokens")), count(told.get("completion_tokens"))
+    """Tokens of the prompt and of the completion, None where the server does not give them."""
+    counts = inner(chunk, "usage")
+    return count(counts.get("prompt_tokens")), count(counts.get("completion_tokens"))
 
 
-def grown(account: Usage, dialect: Dialect, chunk: Json, told: Sequence[Json]) -> Usage:
-    """The account of a call after one more chunk, whose choices are `told`."""
+def grown(account: Usage, dialect: Dialect, chunk: Json, choices: Sequence[Json]) -> Usage:
+    """The account of a call after one more chunk, with these `choices`."""
     seen = account.generated_tokens
-    for choice in told:
+    for choice in choices:
         ids = dialect.read_ids(choice, chunk)
         seen += len(ids) if ids is not None else bool(choice.get("text"))
     prompt_tokens, generated = usage(chunk)
@@ -123,8 +123,8 @@ def first_distribution(choice: Json) -> list[tuple[str, float]]:
     Completions shape: `top_logprobs` is a list of {text: logprob}. Chat shape (llama-server): `content` is a
     list of tokens, each with `top_logprobs`.
     """
-    told = inner(choice, "logprobs")
-    top, content = listed(told, "top_logprobs")[:1], listed(told, "content")[:1]
+    logprobs = inner(choice, "logprobs")
+    top, content = listed(logprobs, "top_logprobs")[:1], listed(logprobs, "content")[:1]
     likeliest: list[tuple[str, float]] = []
     for entry in top:
         if isinstance(entry, Mapping):
@@ -138,16 +138,16 @@ def first_distribution(choice: Json) -> list[tuple[str, float]]:
 
 
 def log_sum(a: float | None, b: float) -> float:
-    """The logarithm of the sum of two probabilities, told by their logarithms; None is zero."""
+    """The logarithm of the sum of two probabilities, given as logarithms; None is zero."""
     if a is None or math.isinf(a) or math.isinf(b):
         return b if a is None else max(a, b)
     return max(a, b) + math.log1p(math.exp(-abs(a - b)))
 
 
 def _finite(values: Sequence[object]) -> tuple[float, ...] | None:
-    """Log-probabilities; None where there are none, or one of them is not told."""
-    told = tuple(map(log_probability, values))
-    return told if told and all(map(math.isfinite, told)) else None
+    """Log-probabilities; None where there are none, or one of them is missing."""
+    logprobs = tuple(map(log_probability, values))
+    return logprobs if logprobs and all(map(math.isfinite, logprobs)) else None
 
 
 def _spelled(token: str) -> str:

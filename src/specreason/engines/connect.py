@@ -1,7 +1,5 @@
 """Connecting to a model: find out what an endpoint is and what it can do, once, then believe the probe."""
 
-import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -12,11 +10,12 @@ import httpx2
 from specreason.config import EngineSettings
 from specreason.engines.dialects import DIALECTS, GENERIC, Dialect, Route, recognise
 from specreason.engines.http import Endpoint, HttpEngine, fingerprint
-from specreason.engines.protocol import Capabilities, NextToken, Prompt, Sampling
+from specreason.engines.probing import with_seen_capabilities
+from specreason.engines.protocol import Capabilities
 from specreason.engines.reading import Json, count, inner, listed, objects, text
 from specreason.engines.templates import Template, load_template
 from specreason.engines.transport import Transport
-from specreason.errors import ConfigError, EngineRejected, EngineUnavailable
+from specreason.errors import ConfigError, EngineRejected
 
 
 def _models(reply: Any) -> Json:
@@ -25,9 +24,9 @@ def _models(reply: Any) -> Json:
     shapes: list[Any] = [whole.get("data"), whole.get("models")]
     entries: dict[str, Json] = {}
     for entry in listed(whole, "data") or listed(whole, "models"):
-        told: Json = cast("Json", entry) if isinstance(entry, dict) else {"id": entry}
-        if named := next((n for key in ("id", "model", "name") if (n := text(told.get(key)))), ""):
-            entries.setdefault(named, {**told, "id": named})
+        model: Json = cast("Json", entry) if isinstance(entry, dict) else {"id": entry}
+        if named := next((n for key in ("id", "model", "name") if (n := text(model.get(key)))), ""):
+            entries.setdefault(named, {**model, "id": named})
     if not entries and not any(shape is None or shape == [] for shape in shapes):
         raise TypeError("no listing of models")
     return {"data": list(entries.values())}
@@ -36,7 +35,6 @@ def _models(reply: Any) -> Json:
 _MODELS = Route("/v1/models", _models)
 # Assumed where neither the endpoint nor the settings say; small enough to be true of any current model.
 _ASSUMED_CONTEXT = 4096
-_LOGPROBS = (5, 1, 0)  # asked for where a server refuses as many as its kind usually tells
 # Tokenizers that split this alike are alike: words, digits, operators, scripts, thinking tags.
 _PROBE_TEXT = (
     "First, 12345.678 + 90 = \\frac{3}{4}; café naïve 東京 Привет 🦊\n\nTherefore\tx² ≤ y <think>so</think>"
@@ -71,8 +69,8 @@ async def _probed(
     entry = _entry(name, settings, listing, http.root)
     model = text(entry.get("id")) or settings.model
     dialect = await _with_offered_template(http, dialect, model, settings)
-    told = await _offered(http, dialect.properties, model=model)
-    properties: Json = cast("Json", told) if isinstance(told, Mapping) else {}
+    offered = await _offered(http, dialect.properties, model=model)
+    properties: Json = cast("Json", offered) if isinstance(offered, Mapping) else {}
     bos = await _bos(http, dialect, properties, model)
     endpoint = Endpoint(
         dialect=dialect,
@@ -89,119 +87,14 @@ async def _probed(
     if tokens:
         endpoint = replace(endpoint, vocabulary=fingerprint(tokens))
     engine = HttpEngine(http, settings, replace(endpoint, capabilities=capabilities), on_close)
-    return await _with_seen_capabilities(engine, dialect, tokens)
-
-
-async def _with_seen_capabilities(
-    engine: HttpEngine, dialect: Dialect, tokens: list[int] | None
-) -> HttpEngine:
-    """One token from a known prompt, by token ids if the endpoint takes them, shows most of the rest."""
-    capabilities = replace(
-        engine.capabilities, token_prompts=tokens is not None, first_token_logprobs=dialect.max_logprobs
-    )
-    known = "Two and two is"
-    # One that speculates is known by what it drafts, and it has to be given room for that.
-    tokens_asked = 4 if dialect.speculating else 2
-    while True:
-        trial = engine.with_capabilities(capabilities)
-        segment = await trial.tokenize(known)
-        prompt = Prompt().plus(segment)
-        try:
-            call = trial.generate(prompt, sampling=Sampling(), max_tokens=tokens_asked)
-            pieces = [piece async for piece in call]
-            if call.usage.token_drafts and not capabilities.speculates:
-                capabilities = replace(capabilities, speculates=True)
-                continue
-            # Without candidates: vLLM tells those in place of the likeliest, which are counted here.
-            asks = capabilities.first_token_logprobs
-            told = await trial.next_token_logprobs(prompt) if asks else NextToken({}, call.usage, 0.0)
-            break
-        except EngineRejected as refusal:
-            capabilities = _fewer(capabilities, refusal)
-    taken = segment.ids is not None and call.usage.prompt_tokens == len(segment.ids)
-    return engine.with_capabilities(
-        replace(
-            capabilities,
-            token_prompts=taken,
-            token_ids_back=bool(pieces) and all(piece.ids for piece in pieces),
-            cached_tokens=told.usage.cached_tokens is not None,
-            first_token_logprobs=min(capabilities.first_token_logprobs, len(told.logprobs))
-            if _are_log_probabilities(told)
-            else 0,
-            candidates=await _takes_candidates(engine.with_capabilities(capabilities), dialect, prompt),
-        )
-    )
-
-
-def _fewer(capabilities: Capabilities, refusal: EngineRejected) -> Capabilities:
-    """Step down to what every server takes: without what the refusal names, else one after the other.
-
-    Most servers refuse what they do not know. Raises `refusal` where nothing is left to do without.
-    """
-    logprobs = capabilities.first_token_logprobs
-    fewer = next((n for n in _LOGPROBS if n < logprobs), None)
-    if capabilities.usage and ("stream_options" in str(refusal) or "include_usage" in str(refusal)):
-        return replace(capabilities, usage=False)
-    if capabilities.token_prompts and not (logprobs and "logprobs" in str(refusal)):
-        return replace(capabilities, token_prompts=False)
-    if fewer is None:
-        raise refusal
-    return replace(capabilities, first_token_logprobs=fewer)
-
-
-def _are_log_probabilities(told: NextToken) -> bool:
-    """Some servers tell zeros while they speculate: probabilities that sum to more than one."""
-    return sum(math.exp(min(logprob, 0.0)) for logprob in told.logprobs.values()) < 1.01
-
-
-async def _takes_candidates(engine: HttpEngine, dialect: Dialect, prompt: Prompt) -> bool:
-    """Whether given tokens can be asked for; vLLM may fail at it while it speculates (its issue 44727)."""
-    if not dialect.candidates_field or not engine.capabilities.first_token_logprobs:
-        return False
-    trial = engine.with_capabilities(replace(engine.capabilities, candidates=True))
-    try:
-        return bool((await trial.next_token_logprobs(prompt, candidates=("0", "1"))).logprobs)
-    except (EngineRejected, EngineUnavailable):
-        return False
-
-
-async def probe_cancellation(engine: HttpEngine) -> bool | None:
-    """Whether leaving a stream stops the server's work, by the server's own count of running requests.
-
-    None if the server gives no such count, or the call was never in it.
-    """
-
-    before = await engine.running_requests()
-    if before is None:
-        return None
-    prompt = Prompt().plus(await engine.tokenize("Count: one, two, three,"))
-    call = engine.generate(
-        prompt, sampling=Sampling(temperature=1.0), max_tokens=min(2048, engine.context_length // 2)
-    )
-    seen = False
-    try:
-        await anext(call, None)
-        # The count may lag behind; a call that was never in it would seem stopped at once.
-        for _ in range(20):
-            if seen := (await engine.running_requests() or 0) > before:
-                break
-            await asyncio.sleep(0.05)
-    finally:
-        await call.aclose()
-    if not seen:
-        return None
-    for _ in range(150):  # a loaded machine needs a while to notice
-        if (await engine.running_requests() or 0) <= before:
-            return True
-        await asyncio.sleep(0.1)
-    return False
+    return await with_seen_capabilities(engine, dialect, tokens)
 
 
 async def _listing(http: Transport, settings: EngineSettings) -> Json:
     try:
         return await http.ask(_MODELS)
     except EngineRejected:
-        # A bare completions endpoint lists nothing; then the model and the dialect must be told.
+        # A bare completions endpoint lists nothing; then the settings must name the model and the dialect.
         if settings.model and settings.dialect != "auto":
             return {"data": []}
         raise
@@ -231,10 +124,10 @@ def _entry(name: str, settings: EngineSettings, listing: Json, root: str) -> Jso
 
 def _context(settings: EngineSettings, dialect: Dialect, entry: Json, properties: Json) -> int:
     slot = inner(properties, "default_generation_settings")
-    told = count(slot.get("n_ctx")) or dialect.context(entry)
-    if told and settings.context:
-        return min(told, settings.context)
-    return told or settings.context or _ASSUMED_CONTEXT
+    known = count(slot.get("n_ctx")) or dialect.context(entry)
+    if known and settings.context:
+        return min(known, settings.context)
+    return known or settings.context or _ASSUMED_CONTEXT
 
 
 async def _offered(http: Transport, route: Route | None, *content: Any, model: str) -> Any:
@@ -298,8 +191,8 @@ def _with_tokens(template: Template | None, properties: Json) -> Template | None
     """A Jinja file tells no special tokens; the server may."""
     if template is None:
         return None
-    told = {name: str(properties.get(name) or "") for name in ("bos_token", "eos_token")}
-    return replace(template, tokens={**told, **template.tokens})
+    tokens = {name: str(properties.get(name) or "") for name in ("bos_token", "eos_token")}
+    return replace(template, tokens={**tokens, **template.tokens})
 
 
 async def _probe_tokens(http: Transport, dialect: Dialect, model: str) -> list[int] | None:

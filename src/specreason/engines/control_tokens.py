@@ -76,8 +76,8 @@ def guarded(text: str, is_control: IsControl, guard: str, *, tags: bool = False)
 
     `tags`: some control tokens are left to the template, which may take them out.
     """
-    begun = _OPEN_BEFORE_TAG if tags else _OPEN_AT_END
-    cuts = {match.start() + 1 for match in begun.finditer(text)} | set(_cuts(text, is_control))
+    open_end = _OPEN_BEFORE_TAG if tags else _OPEN_AT_END
+    cuts = {match.start() + 1 for match in open_end.finditer(text)} | set(_cuts(text, is_control))
     for kept in _without_switches(text):
         bare = "".join(text[i] for i in kept)
         cuts |= {kept[cut - 1] + 1 for cut in _cuts(bare, is_control)}

@@ -105,7 +105,7 @@ class Dialect:
     # Added where the distribution over the next token is asked for.
     distribution: Json = field(default_factory=dict[str, Any])
     max_logprobs: int = 5
-    candidates_field: str = ""  # takes token ids whose log-probabilities are always told
+    candidates_field: str = ""  # takes token ids whose log-probabilities are always given
     # From one streamed choice and its chunk: ids of its tokens.
     read_ids: Callable[[Json, Json], Sequence[int] | None] = _no_ids
     # From the chunk: cached prompt tokens, timings in seconds, tokens drafted and kept by the server itself.
@@ -114,7 +114,7 @@ class Dialect:
     read_token_drafts: Callable[[Json], tuple[int | None, int | None]] = _no_pair
     context: Callable[[Json], int | None] = _nothing  # from the entry in /v1/models
     tokenize: Route | None = None
-    reads_control_as_text: bool = False  # `tokenize` can be told to take control tokens as text
+    reads_control_as_text: bool = False  # `tokenize` can be asked to take control tokens as text
     # Messages (and tools) in, the rendered prompt out; each reads what the last gave.
     render: tuple[Route, ...] = ()
     properties: Route | None = None  # tells total_slots, context and the BOS token
@@ -163,7 +163,7 @@ def _llama_token_drafts(chunk: Json) -> tuple[int | None, int | None]:
     return count(timings.get("draft_n")), count(timings.get("draft_n_accepted"))
 
 
-# llama-server as a router of several models must be told which; one that serves a single one pays no regard.
+# llama-server as a router of several models needs the model's name; one that serves a single one ignores it.
 def _llama_tokenize_body(text: str, model: str, control: bool) -> dict[str, Any]:
     return {"model": model, "content": text, "add_special": False, "parse_special": control}
 

@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from specreason.errors import ConfigError, EngineUnavailable
 
 DEFAULT_CONTEXT = 8192
 # Two models have more threads together than there are cores. GNU OpenMP then sends threads to sleep whenever
-# they wait for one another, hundreds of times a token, unless told to wait actively. The count keeps that
-# short: a model that waits for the other one's turn would hold the core that this one needs. Read when the
-# library is loaded; docs/decisions/0011-threads.md.
+# they wait for one another, hundreds of times a token, unless it is set to wait actively. The count keeps
+# that short: a model that waits for the other one's turn would keep the core that this one needs. Read when
+# the library is loaded; docs/decisions/0011-threads.md.
 _OPENMP = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "1000"}
 
 
@@ -46,31 +47,22 @@ async def load(
     Raises ConfigError if the `embedded` extra is not installed, EngineUnavailable if the file cannot be
     loaded.
     """
-    key = secrets.token_urlsafe(16)
+    remote = settings.model_copy(
+        update={
+            "model": model,
+            "dialect": "llama-server",
+            "api_key": SecretStr(secrets.token_urlsafe(16)),
+        }
+    )
     server: list[Any] = []
 
     async def unload() -> None:
         # Dropping the last reference stops the server, which waits for its threads.
         await asyncio.to_thread(server.clear)
 
-    loading = asyncio.create_task(
-        asyncio.to_thread(_start, name, weights, model, key, settings, drafter=drafter, flash=flash)
-    )
     try:
-        server.append(await asyncio.shield(loading))
-    except asyncio.CancelledError:
-        # Loading cannot be broken off. Its end is waited for, or a model would run on that nobody holds.
-        await asyncio.wait({loading})
-        if not loading.cancelled() and loading.exception() is None:
-            server.append(loading.result())
-            await unload()
-        raise
-    url = str(server[0].listening_address)
-
-    try:
-        remote = settings.model_copy(
-            update={"url": url, "model": model, "dialect": "llama-server", "api_key": SecretStr(key)}
-        )
+        await _uninterrupted(lambda: server.append(_start(name, weights, remote, drafter, flash)))
+        remote = remote.model_copy(update={"url": str(server[0].listening_address)})
         engine = await connect(name, remote, on_close=unload)
         return engine.with_capabilities(replace(engine.capabilities, in_process=True))
     except BaseException:
@@ -78,15 +70,18 @@ async def load(
         raise
 
 
+async def _uninterrupted(work: Callable[[], None]) -> None:
+    """Run `work` in a thread to its end, also if cancelled: loading cannot be broken off."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
 def _start(
-    name: str,
-    weights: Path,
-    model: str,
-    key: str,
-    settings: EngineSettings,
-    *,
-    drafter: Path | None,
-    flash: bool | None,
+    name: str, weights: Path, settings: EngineSettings, drafter: Path | None, flash: bool | None
 ) -> Any:
     for variable, value in _OPENMP.items():
         os.environ.setdefault(variable, value)
@@ -99,43 +94,51 @@ def _start(
         ) from None
     params: Any = xllamacpp.CommonParams()
     params.model.path = str(weights)
-    params.model_alias = {model}
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
-    params.api_keys = [key]
-    params.ui = False
-    # llama.cpp's host-memory prompt cache, on by default, may restore another conversation's state into a
-    # slot (its issue 27148): replies then go on from someone else's problem.
-    params.cache_ram_mib = 0
-    params.n_parallel = settings.parallel
-    params.n_ctx = (settings.context or DEFAULT_CONTEXT) * settings.parallel
-    threads = settings.threads or physical_cores()
-    params.cpuparams.n_threads = threads
-    params.cpuparams_batch.n_threads = threads
-    params.n_gpu_layers = settings.gpu_layers
+    _serve_us(params, settings)
+    _compute_with(params, settings)
     if flash is not None:
         kind: Any = xllamacpp.llama_flash_attn_type
         params.flash_attn_type = (
             kind.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else kind.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
+    if drafter is not None:
+        params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+        draft: Any = params.speculative.draft
+        draft.mparams.path = str(drafter)
+        draft.n_max = settings.draft_tokens
+        _compute_with(draft, settings)
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise EngineUnavailable(f"{weights} could not be loaded: {error}", engine=name) from None
+
+
+def _serve_us(params: Any, settings: EngineSettings) -> None:
+    """A server that only this process can use, since only it knows the key."""
+    if settings.api_key is None:
+        raise ValueError("the embedded server needs a key")
+    params.api_keys = [settings.api_key.get_secret_value()]
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.model_alias = {settings.model}
+    params.ui = False
     params.endpoint_slots = True
     params.endpoint_props = True
     params.endpoint_metrics = True
     params.verbosity = 0
     params.warmup = False
-    if drafter is not None:
-        kinds: Any = xllamacpp.common_speculative_type
-        params.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
-        draft: Any = params.speculative.draft
-        draft.mparams.path = str(drafter)
-        draft.n_max = settings.draft_tokens
-        draft.n_gpu_layers = settings.gpu_layers
-        draft.cpuparams.n_threads = threads
-        draft.cpuparams_batch.n_threads = threads
-    try:
-        return xllamacpp.Server(params)
-    except RuntimeError as error:
-        raise EngineUnavailable(f"{weights} could not be loaded: {error}", engine=name) from None
+    # llama.cpp's host-memory prompt cache, on by default, may restore another conversation's state into a
+    # slot (its issue 27148): replies then go on from someone else's problem.
+    params.cache_ram_mib = 0
+    params.n_parallel = settings.parallel
+    params.n_ctx = (settings.context or DEFAULT_CONTEXT) * settings.parallel
+
+
+def _compute_with(params: Any, settings: EngineSettings) -> None:
+    params.n_gpu_layers = settings.gpu_layers
+    threads = settings.threads or physical_cores()
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
 
 
 def physical_cores() -> int:

@@ -11,7 +11,7 @@ import httpx2
 from specreason.engines.reading import Json
 from specreason.engines.refusals import is_error, parsed
 
-DONE: Final[Json] = {"done": True}  # told apart by identity: the server has said that all is sent
+DONE: Final[Json] = {"done": True}  # recognised by identity: the server has said that all is sent
 _LINGER = 0.02  # seconds from a reply's last event to its end
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BARE_ERROR = b"error:"  # a field of its own, as older versions of llama-server send
@@ -28,8 +28,8 @@ class NoStream(Exception):
         self.sent = sent
 
 
-class ToldError(Exception):
-    """The server told an error in place of a chunk, or of the whole stream; `found` is its JSON or text."""
+class SentError(Exception):
+    """The server sent an error in place of a chunk, or of the whole stream; `found` is its JSON or text."""
 
     def __init__(self, found: object) -> None:
         super().__init__()
@@ -37,10 +37,10 @@ class ToldError(Exception):
 
 
 async def chunks(response: httpx2.Response) -> AsyncGenerator[Json, None]:
-    """The objects of the stream, and `DONE` where the server says so. Raises NoStream and ToldError.
+    """The objects of the stream, and `DONE` where the server says so. Raises NoStream and SentError.
 
-    By its bytes, not by its content type, which proxies get wrong, a stream is told from a body. Events
-    without data are signs of life.
+    A stream is recognised by its bytes, not by its content type, which proxies get wrong. Events without data
+    are signs of life.
     """
     body = response.aiter_bytes()
     start = await _start_of(body)
@@ -69,7 +69,7 @@ async def chunks(response: httpx2.Response) -> AsyncGenerator[Json, None]:
     events = aiter(httpx2.EventSource(as_events, max_event_size=None))
     async for event in events:
         if event.event == "error" and event.data.strip():
-            raise ToldError(parsed(event.data))
+            raise SentError(parsed(event.data))
         try:
             found = _objects(event.data)
         except NoStream:
@@ -99,7 +99,7 @@ def _objects(data: str) -> list[Json]:
         raise NoStream(data)
     reply = cast("Json", chunk)
     if is_error(reply):
-        raise ToldError(reply)
+        raise SentError(reply)
     return [reply]
 
 
@@ -112,7 +112,7 @@ async def _start_of(body: AsyncIterator[bytes]) -> bytes:
     return start
 
 
-async def _no_stream(start: bytes, body: AsyncIterator[bytes]) -> NoStream | ToldError:
+async def _no_stream(start: bytes, body: AsyncIterator[bytes]) -> NoStream | SentError:
     read = [start]
     async for part in body:
         read.append(part)
@@ -120,8 +120,8 @@ async def _no_stream(start: bytes, body: AsyncIterator[bytes]) -> NoStream | Tol
             break
     sent = b"".join(read).decode(errors="replace")
     found: object = parsed(sent)
-    told = isinstance(found, dict) and is_error(cast("Json", found))
-    return ToldError(cast("Json", found)) if told else NoStream(sent)
+    failed = isinstance(found, dict) and is_error(cast("Json", found))
+    return SentError(cast("Json", found)) if failed else NoStream(sent)
 
 
 async def _to_the_end(events: AsyncIterator[object]) -> None:

@@ -3,18 +3,16 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from specreason.config import EngineSettings
 from specreason.engines import chunks as read
 from specreason.engines import control_tokens
+from specreason.engines.completions import Completions
 from specreason.engines.dialects import Dialect
-from specreason.engines.event_stream import DONE
 from specreason.engines.protocol import (
     Capabilities,
-    Finish,
     Generation,
     Message,
     Meter,
@@ -23,17 +21,15 @@ from specreason.engines.protocol import (
     Prompt,
     Sampling,
     Segment,
-    Usage,
 )
 from specreason.engines.reading import Json
 from specreason.engines.slots import Slots
 from specreason.engines.templates import Template, render, written_by
 from specreason.engines.tokenizing import Tokenizer
 from specreason.engines.transport import Transport
-from specreason.errors import ConfigError, ContextOverflow, EngineError, EngineRejected, EngineUnavailable
+from specreason.errors import ConfigError, ContextOverflow, EngineRejected
 
 _LARGE = 256  # messages from which on a conversation is rendered beside the event loop
-_ACCOUNT_WITHIN = 0.5  # seconds from the finish reason to the usage; some servers never end the stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,9 @@ class HttpEngine:
         self._on_close = on_close
         self._slots = Slots(endpoint.slots if self.names_slots else 0)
         self._candidate_ids: dict[str, int | None] = {}
-        self._account_within = _ACCOUNT_WITHIN
+        self._completions = Completions(
+            transport, endpoint.dialect, self._slots, text_prompts=not endpoint.capabilities.token_prompts
+        )
         self._tokenizer = Tokenizer(self._asked_tokens, apart=endpoint.dialect.reads_control_as_text)
         self._template_writes = written_by(endpoint.template) if endpoint.template else None
 
@@ -130,7 +128,7 @@ class HttpEngine:
             body |= self._endpoint.dialect.speculating
         elif self._endpoint.capabilities.first_token_logprobs:
             body["logprobs"] = 1  # the draft's own log-probabilities are a signal that costs nothing
-        return Generation(lambda meter: self._pieces(body, prompt, session, meter))
+        return Generation(lambda meter: self._completions.pieces(body, prompt, session, meter))
 
     def _narrowed(self, sampling: Sampling) -> Json:
         """What narrows the choice of tokens; what narrows nothing only to servers that know the field."""
@@ -170,7 +168,7 @@ class HttpEngine:
         merged: dict[str, float] = {}
 
         async def first(meter: Meter) -> AsyncGenerator[Piece, None]:
-            async for _, choices in self._metered(body, prompt, session, meter):
+            async for _, choices in self._completions.metered(body, prompt, session, meter):
                 for choice in choices:
                     for token, logprob in read.first_distribution(choice) if not merged else ():
                         text = names.get(token, token)
@@ -273,7 +271,7 @@ class HttpEngine:
         return control_tokens.joined([segment.text for segment in prompt.segments], self._may_be_control)
 
     def _may_be_control(self, text: str) -> bool:
-        """Whether the model may have this control token, as far as can be told without its tokenizer."""
+        """Whether the model may have this control token, as far as can be known without its tokenizer."""
         written = self._template_writes
         return written is None or text in written or control_tokens.is_known(text)
 
@@ -286,92 +284,6 @@ class HttpEngine:
             ids = (await self.tokenize(text)).ids or ()
             self._candidate_ids[text] = ids[0] if len(ids) == 1 else None
         return self._candidate_ids[text]
-
-    async def _pieces(
-        self, body: Mapping[str, Any], prompt: Prompt, session: str, meter: Meter
-    ) -> AsyncGenerator[Piece, None]:
-        # Whoever has the last piece may close the call; the account, which follows it, must be in by then.
-        last: list[Piece] = []
-        dialect = self._endpoint.dialect
-        async for chunk, choices in self._metered(body, prompt, session, meter):
-            for choice in choices:
-                # The last chunk of a stopped call may carry the end token's id, which is no part of the text.
-                if choice.get("text") or (dialect.read_ids(choice, chunk) and meter.finish != "stop"):
-                    for told in self._told(read.pieces(dialect, choice, chunk)):
-                        if meter.finish is None:
-                            yield told
-                        else:
-                            last.append(told)
-        for told in last:
-            yield told
-
-    def _told(self, told: list[Piece]) -> list[Piece]:
-        """Without the word joiners of `control_tokens`, which a model copies with the text around them."""
-        if self._endpoint.capabilities.token_prompts:
-            return told
-        return [replace(piece, text=piece.text.replace(control_tokens.JOINER, "")) for piece in told]
-
-    async def _metered(
-        self, body: Mapping[str, Any], prompt: Prompt, session: str, meter: Meter
-    ) -> AsyncGenerator[tuple[Json, Sequence[Json]], None]:
-        """The chunks of a call and their choices; keeps `meter` up to date, also for a call cut short."""
-        dialect = self._endpoint.dialect
-        meter.usage = Usage(prompt_tokens=prompt.tokens)
-        chunks = self._chunks(body, prompt, session)
-        held: list[str] = []
-        whole = False  # by the server's own word, though it gives no reason
-        try:
-            while (chunk := await self._next(chunks, over=meter.finish is not None)) is not None:
-                choices = read.choices(chunk, held)
-                for choice in choices:
-                    meter.finish = self._end(choice) or meter.finish
-                meter.usage = read.grown(meter.usage, dialect, chunk, choices)
-                # The account follows the text, so that where it stands alone the text is over.
-                whole = chunk is DONE or (not choices and read.usage(chunk)[1] is not None)
-                yield chunk, choices
-        finally:
-            await chunks.aclose()
-        if meter.finish is None:
-            if not whole:
-                raise EngineUnavailable("the stream broke off before its end", engine=self.name)
-            meter.finish = "length" if meter.usage.generated_tokens >= body["max_tokens"] else "stop"
-        if held:
-            yield {}, [{"text": "\N{REPLACEMENT CHARACTER}"}]
-
-    async def _chunks(
-        self, body: Mapping[str, Any], prompt: Prompt, session: str
-    ) -> AsyncGenerator[Json, None]:
-        """The chunks of a request, in the conversation's cache slot where the server has such."""
-        dialect = self._endpoint.dialect
-        with self._slots.held(session, prompt) as slot:
-            pinned = body if slot is None else {**body, dialect.session_field: slot}
-            async with aclosing(self._transport.stream(pinned, dialect.headers)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-
-    async def _next(self, chunks: AsyncGenerator[Json, None], *, over: bool) -> Json | None:
-        """The next chunk, None after the last. Once the text is over its account is welcome, not needed."""
-        if not over:
-            return await anext(chunks, None)
-        try:
-            async with asyncio.timeout(self._account_within):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            self._account_within /= 2  # a server that never ends its streams is not waited for each time
-            return None
-        except EngineError:
-            return None
-        self._account_within = _ACCOUNT_WITHIN
-        return chunk
-
-    def _end(self, choice: Json) -> Finish | None:
-        """Why the text of a choice ends, None if it goes on. Raises EngineError for an end that is none."""
-        ended, failed = read.finish(choice)
-        if not failed:
-            return ended
-        if read.is_refusal(failed):
-            raise EngineRejected(f"a filter of the server stopped the text ({failed!r})", engine=self.name)
-        raise EngineUnavailable(f"the server gave up inside the text ({failed!r})", engine=self.name)
 
 
 def fingerprint(ids: Sequence[int]) -> str:

@@ -84,8 +84,8 @@ class Sampling:
 class Piece:
     """The smallest unit that an engine streams: usually one token.
 
-    `ids` are the tokens of `text`, None where the engine does not tell them; `logprobs` are theirs (natural
-    logarithm), None where they were not told.
+    `ids` are the tokens of `text`, None where the engine does not give them; `logprobs` are theirs (natural
+    logarithm), None where the engine does not give them.
     """
 
     text: str
@@ -176,7 +176,7 @@ class NextToken:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine was seen to do, probed once. None: cannot be told from outside."""
+    """What an engine was seen to do, probed once. None: cannot be seen from outside."""
 
     tokenize: bool = False
     token_prompts: bool = False

@@ -85,10 +85,10 @@ def status_of(found: Any) -> int | None:
     words: list[str] = []
     for part in _parts(found):
         for key in _CODES:
-            told = part.get(key)
-            if (number := count(told)) is not None and 400 <= number < 600:
+            code = part.get(key)
+            if (number := count(code)) is not None and 400 <= number < 600:
                 return number
-            words.append(text(told).lower())
+            words.append(text(code).lower())
     return next(
         (status for said in words for known, status in _STATUS_OF_WORDS if said and known.search(said)), None
     )

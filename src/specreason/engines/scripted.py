@@ -11,7 +11,7 @@ story under any schedule:
     )
 
 - `steps`: what it writes after n steps of the chain are there is `steps[n:]`, run together, then it stops.
-  Where the next of them is begun already it writes the rest. Write `</think>` into the last step to end
+  Where the next of them is started already it writes the rest. Write `</think>` into the last step to end
   thinking.
 - `answer`: what it writes once thinking is closed; the rest of it where some stands there already.
 - `scores`: text to reply; the text that stands last in the prompt decides, else the reply is "9". A reply
@@ -190,12 +190,12 @@ class ScriptedEngine:
     def _continuation(self, prompt: str, session: str) -> str:
         chain = prompt.rsplit(_OPENED, 1)[-1]
         if "</think>" in chain:
-            begun = chain.rsplit("</think>", 1)[-1].lstrip("\n")
-            return self.answer.removeprefix(begun)
+            started = chain.rsplit("</think>", 1)[-1].lstrip("\n")
+            return self.answer.removeprefix(started)
         number = int(session.rpartition("/")[2]) if "/" in session else 0
         steps = self.variants[number - 1] if 0 < number <= len(self.variants) else self.steps
-        begun = chain.removeprefix("<think>\n").rpartition("\n\n")[2]
-        return "".join(steps[self._steps_in(prompt) :]).removeprefix(begun)
+        started = chain.removeprefix("<think>\n").rpartition("\n\n")[2]
+        return "".join(steps[self._steps_in(prompt) :]).removeprefix(started)
 
     def _steps_in(self, prompt: str) -> int:
         return prompt.rsplit(_OPENED, 1)[-1].count("\n\n")

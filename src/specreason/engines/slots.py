@@ -1,7 +1,7 @@
 """Which cache slot of a llama-server holds which conversation.
 
 A slot is one conversation's KV cache. A request that names a slot waits until that slot is free, and whatever
-the slot held before is lost, so:
+the slot held before is gone, so:
 
 - a conversation keeps its slot until it ends;
 - a slot with a request under way is never given to another conversation;

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from specreason.config import EngineSettings
 from specreason.engines import control_tokens
+from specreason.engines.metered import MeteredEngine
 from specreason.engines.protocol import Engine, Message
 from specreason.errors import ConfigError, EngineRejected
 
@@ -37,6 +38,8 @@ _known: WeakKeyDictionary[Any, dict[tuple[str, str], Form]] = WeakKeyDictionary(
 async def form_of(engine: Engine, settings: EngineSettings) -> Form:
     """The form of `engine`'s template. Raises ConfigError if it does not write the user's message."""
     tags = (settings.think_open, settings.think_close)
+    if isinstance(engine, MeteredEngine):
+        engine = engine.engine  # which lives longer, so that its form is found out once
     try:
         known = _known.setdefault(engine, {})
     except TypeError:  # an engine of the caller's own, which cannot be a key
@@ -75,10 +78,10 @@ async def _learned(engine: Engine, opens: str, closes: str) -> Form:
     cut = _SAID in within and _THOUGHT not in within
     own = beside.partition(_SAID)[0].rpartition(_ASKED)[2]  # what it writes before an assistant's text
     writes_block = opens in own
-    told = opens in first and closes in first  # a system message of its own that asks for the block
+    demanded = opens in first and closes in first  # a system message of its own that asks for the block
     return Form(
         parts=parts,
-        thinks=not tail.endswith(closes) and (tail.endswith(opens) or cut or writes_block or told),
+        thinks=not tail.endswith(closes) and (tail.endswith(opens) or cut or writes_block or demanded),
         opening=_opening(own, first.rpartition(_ASKED)[2], opens, closes),
         after_close=_after_close(own, closes),
         field=writes_block and _THOUGHT in within and opens in within.partition(_THOUGHT)[0],

@@ -133,12 +133,12 @@ def _with_arguments(call: Mapping[str, Any]) -> Mapping[str, Any]:
     function: Any = call.get("function")
     if not isinstance(function, Mapping):
         return call
-    told = cast("Mapping[str, Any]", function)
+    fields = cast("Mapping[str, Any]", function)
     try:
-        arguments: Any = json.loads(told.get("arguments") or "{}")
+        arguments: Any = json.loads(fields.get("arguments") or "{}")
     except (ValueError, TypeError):
         return call
-    return {**call, "function": {**told, "arguments": arguments}} if isinstance(arguments, dict) else call
+    return {**call, "function": {**fields, "arguments": arguments}} if isinstance(arguments, dict) else call
 
 
 def _from_folder(folder: Path, setting: str) -> Template:

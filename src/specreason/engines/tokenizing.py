@@ -8,7 +8,7 @@ from specreason.engines import control_tokens
 from specreason.engines.protocol import Segment
 
 Ask = Callable[[str, bool], Awaitable[list[int]]]
-"""The server's tokens of a text; with True it parses control tokens, if it can be told."""
+"""The server's tokens of a text; with True it parses control tokens, if it can be asked to."""
 
 MOST_PARTS = 256  # a text with more control tokens than this is defused as for engines that take text only
 _MOST_ASKED = 64  # texts of one call that the tokenizer is asked about; what is beyond counts as control
@@ -20,8 +20,8 @@ _LINE = "\n"
 class Tokenizer:
     """What templates and we ourselves write is asked for once and then known.
 
-    `apart`: the server can be told to take control tokens as text; else they are cut, and the parts asked for
-    one by one.
+    `apart`: the server can be asked to take control tokens as text; else they are cut, and the parts asked
+    for one by one.
     """
 
     def __init__(self, ask: Ask, *, apart: bool) -> None:
@@ -50,10 +50,10 @@ class Tokenizer:
         """Those that are one token, as every control token is; and those that there are too many of."""
         unknown = [text for text in candidates if text not in self._control]
         asked = unknown[:_MOST_ASKED]
-        told = await self._ids(asked, control=True)
+        found = await self._ids(asked, control=True)
         if len(self._control) > _MOST_KNOWN:
             self._control.clear()
-        self._control |= {text: len(ids) <= 1 for text, ids in zip(asked, told, strict=True)}
+        self._control |= {text: len(ids) <= 1 for text, ids in zip(asked, found, strict=True)}
         return {text for text in candidates if self._control.get(text, True)}
 
     async def _parts(self, text: str) -> list[str]:
@@ -69,8 +69,8 @@ class Tokenizer:
         if self._line_tokens is None:
             self._line_tokens = await self._tokens_of_a_line()
         line = _LINE if self._line_tokens else ""
-        told = await asyncio.gather(*(self._ask(line + text, control) for text in texts))
-        return [ids[self._line_tokens :] for ids in told]
+        tokenised = await asyncio.gather(*(self._ask(line + text, control) for text in texts))
+        return [ids[self._line_tokens :] for ids in tokenised]
 
     async def _tokens_of_a_line(self) -> int:
         """How many tokens a line break at the start is, where that keeps the space away; else 0."""

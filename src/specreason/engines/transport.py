@@ -16,7 +16,7 @@ import stamina
 from specreason.config import EngineSettings
 from specreason.config.endpoint import shown_address, texts_in
 from specreason.engines.dialects import Route
-from specreason.engines.event_stream import NoStream, ToldError, chunks
+from specreason.engines.event_stream import NoStream, SentError, chunks
 from specreason.engines.reading import Json
 from specreason.engines.refusals import PASSING, is_overflow, parsed, sentence, status_of
 from specreason.errors import (
@@ -96,21 +96,21 @@ class Transport:
         Closing this generator closes the connection, which is what makes the server stop its work.
         """
         chunk: Json | None = None
-        told: AsyncIterator[Json] = _none()
+        rest: AsyncIterator[Json] = _none()
         async with AsyncExitStack() as stack:
             async for attempt in self._tries():
                 with attempt:
                     await stack.aclose()
                     response = await stack.enter_async_context(self._answered(_COMPLETIONS, body, headers))
-                    told = await stack.enter_async_context(aclosing(self._chunks(response)))
-                    chunk = await anext(told, None)
+                    rest = await stack.enter_async_context(aclosing(self._chunks(response)))
+                    chunk = await anext(rest, None)
                     if chunk is None:
                         raise EngineUnavailable(
                             f"{self.root} ended the stream before its first token", engine=self.name
                         )
             while chunk is not None:
                 yield chunk
-                chunk = await anext(told, None)
+                chunk = await anext(rest, None)
 
     @asynccontextmanager
     async def _answered(
@@ -149,10 +149,10 @@ class Transport:
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[Json, None]:
         try:
             with self._named_failures():
-                async with aclosing(chunks(response)) as told:
-                    async for chunk in told:
+                async with aclosing(chunks(response)) as parts:
+                    async for chunk in parts:
                         yield chunk
-        except ToldError as error:
+        except SentError as error:
             status = status_of(error.found) or 500
             raise self._refused(status, error.found, response.headers, _COMPLETIONS) from None
         except NoStream as error:

@@ -1,4 +1,4 @@
-"""How long engines keep someone waiting, told as it goes: calls that overlap or never end are counted too."""
+"""How long engines keep someone waiting, known at any moment, with calls that overlap or never end."""
 
 import time
 from contextlib import AbstractContextManager, nullcontext

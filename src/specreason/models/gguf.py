@@ -38,7 +38,7 @@ class Vocabulary:
     tokens: tuple[bytes, ...]
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """In a few words, for those who have to compare two of them."""
         digest = sha256(b"\0".join(self.tokens)).hexdigest()[:8]
         return f"{self.kind}, {len(self.tokens):,} tokens, fingerprint {digest}"
@@ -56,12 +56,12 @@ class Vocabulary:
 def vocabulary(path: Path) -> Vocabulary:
     """The vocabulary of the model at `path`. Raises ModelFileError if the file does not hold one."""
     with _head(path) as head:
-        told = _read_head(head).texts
+        texts = _read_head(head).texts
         try:
-            kind, split = (told.get(f"tokenizer.ggml.{key}", (b"",))[0].decode() for key in ("model", "pre"))
+            kind, split = (texts.get(f"tokenizer.ggml.{key}", (b"",))[0].decode() for key in ("model", "pre"))
         except (UnicodeDecodeError, IndexError) as failure:
             raise ModelFileError(f"{path} cannot be read as a GGUF file ({failure})") from None
-    if (tokens := told.get("tokenizer.ggml.tokens")) is None:
+    if (tokens := texts.get("tokenizer.ggml.tokens")) is None:
         raise ModelFileError(f"{path} holds no vocabulary")
     return Vocabulary("/".join(part for part in (kind, split) if part), tokens)
 
@@ -121,7 +121,7 @@ def _read_head(head: mmap.mmap) -> _Head:
 
 
 def _tensor(head: mmap.mmap, at: int) -> tuple[int, int]:
-    """Where a tensor ends, counted from the first one's beginning; and where the next one is told of."""
+    """Where a tensor ends, counted from the first one's start; and where the next one is described."""
     _, at = _string(head, at)
     (dimensions,) = _U32.unpack_from(head, at)
     sizes = [_U64.unpack_from(head, at + 4 + 8 * n)[0] for n in range(dimensions)]

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from specreason.emulate.model import Account, Token
+from specreason.emulate.server.model import Account, Token
+from specreason.emulate.server.wire import Shared
 from specreason.emulate.speech import logprob_of
 from specreason.emulate.tokens import spell
-from specreason.emulate.wire import Shared
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How one request is answered. `likeliest`: log-probabilities to tell, None for none."""
+    """How one request is answered. `likeliest`: log-probabilities to give, None for none."""
 
     model: str
     chat: bool
@@ -27,7 +27,7 @@ class Shape:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def chunk(self, token: Token, prompt: Sequence[int] | None) -> Json:
-        """One token of a stream; `prompt` with a choice's first, where token ids are told."""
+        """One token of a stream; `prompt` with a choice's first, where token ids are asked for."""
         choice: Json = {
             "index": token.choice,
             "finish_reason": token.finish,
@@ -53,7 +53,7 @@ class Shape:
         self, choices: Mapping[int, Sequence[Token]], prompts: Sequence[Sequence[int]], account: Account
     ) -> Json:
         """A reply that is not streamed."""
-        told: list[Json] = []
+        shaped: list[Json] = []
         for index, tokens in sorted(choices.items()):
             text = "".join(token.text for token in tokens)
             choice: Json = {
@@ -65,8 +65,8 @@ class Shape:
             if self.request.return_token_ids:
                 choice["token_ids"] = [token.id for token in tokens]
                 choice["prompt_token_ids"] = prompts[index // self.request.n]
-            told.append(choice)
-        return self._envelope(told, chunk=False) | {"usage": usage(account)}
+            shaped.append(choice)
+        return self._envelope(shaped, chunk=False) | {"usage": usage(account)}
 
     def _envelope(self, choices: list[Json], *, chunk: bool) -> Json:
         kind = "text_completion"
@@ -84,7 +84,7 @@ class Shape:
     def _logprobs(self, tokens: Sequence[Token]) -> Json | None:
         if self.likeliest is None:
             return None
-        tops = [self._told(token) for token in tokens]
+        tops = [self._reported(token) for token in tokens]
         if self.chat:
             return {
                 "content": [
@@ -105,8 +105,8 @@ class Shape:
             "text_offset": [0 for _ in tokens],
         }
 
-    def _told(self, token: Token) -> Sequence[int]:
-        """Whose log-probabilities are told: the one taken, and those asked for or else the likeliest."""
+    def _reported(self, token: Token) -> Sequence[int]:
+        """Whose log-probabilities are given: the one taken, and those asked for or else the likeliest."""
         asked = self.request.logprob_token_ids or list(token.chances)[: self.likeliest]
         return list(dict.fromkeys([token.id, *asked]))
 

@@ -18,7 +18,7 @@ CONTEXT = 32768  # tokens
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of one choice. `finish` is told with the last; `chances`: log-probabilities by token id."""
+    """One token of one choice. `finish` comes with the last; `chances`: log-probabilities by token id."""
 
     choice: int
     id: int
@@ -40,9 +40,9 @@ class Account:
 class _Choice:
     """A choice being written: what it will say, and how far it is."""
 
+    prompt: Sequence[int]
     ids: Sequence[int]
     reading: Reading
-    cut: bool  # by the token limit, else the turn ends
     at: int = 0
     text: str = ""
     ended: bool = False
@@ -74,44 +74,45 @@ class Model:
         no tokens.
         """
         arrived = asyncio.get_running_loop().time()
-        written: list[_Choice] = []
-        for prompt in prompts:
-            reading = read(decode(prompt))
-            for choice in range(choices):
-                told = said(self.script, self.role, reading, self.script.sample(choice, seed))
-                ids = list(islice(told, max_tokens))
-                written.append(_Choice(ids, reading, cut=ids[-1] != END_ID))
+        written = self._choices(prompts, choices, seed, max_tokens)
         ready = await self.worker.admitted(arrived)
         done: asyncio.Queue[int] = asyncio.Queue()
         running: list[Running] = []
         try:
             for number, choice in enumerate(written):
-                prompt = prompts[number // choices]
-                to_compute, cached = self._taken_in(prompt)
+                to_compute, cached = self._taken_in(choice.prompt)
                 if number % choices == 0:
-                    account.prompt += len(prompt)
+                    account.prompt += len(choice.prompt)
                     account.cached += cached
-                sequence = Running(to_compute, len(choice.ids), partial(done.put_nowait, number))
-                running.append(sequence)
-                self.worker.join(sequence, ready)
-            left = len(written)
-            while left:
+                running.append(Running(to_compute, len(choice.ids), partial(done.put_nowait, number)))
+                self.worker.join(running[-1], ready)
+            while not all(choice.ended for choice in written):
                 number = await done.get()
                 choice = written[number]
                 if choice.ended:
                     continue  # a stop text came before tokens that were decoded already
                 token = self._token(number, choice, stop)
                 account.generated += 1
-                if token.finish is not None:
-                    choice.ended = True
+                if choice.ended:
                     self.worker.leave(running[number])
-                    left -= 1
                 yield token
         finally:
             for sequence in running:
                 self.worker.leave(sequence)
-            for number, choice in enumerate(written):
-                self.worker.cache.keep([*prompts[number // choices], *choice.ids[: choice.at]])
+            for choice in written:
+                self.worker.cache.keep([*choice.prompt, *choice.ids[: choice.at]])
+
+    def _choices(
+        self, prompts: Sequence[Sequence[int]], choices: int, seed: int | None, max_tokens: int
+    ) -> list[_Choice]:
+        """The replies to each prompt, one after the other."""
+        written: list[_Choice] = []
+        for prompt in prompts:
+            reading = read(decode(prompt))
+            for choice in range(choices):
+                ids = said(self.script, self.role, reading, self.script.sample(choice, seed))
+                written.append(_Choice(prompt, list(islice(ids, max_tokens)), reading))
+        return written
 
     def _taken_in(self, prompt: Sequence[int]) -> tuple[int, int]:
         """Prompt tokens to compute, and cached ones. Whoever comes later shares what is computed here."""
@@ -128,7 +129,8 @@ class Model:
         before = len(choice.text)
         choice.text += text
         at = min((i for s in stop if (i := choice.text.find(s)) >= 0), default=None)
+        choice.ended = last or at is not None
         if at is not None:
             return Token(number, token, choice.text[before : max(at, before)], chances, "stop")
-        finish = ("length" if choice.cut else "stop") if last else None
+        finish = ("stop" if token == END_ID else "length") if last else None
         return Token(number, token, text, chances, finish)

@@ -9,12 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
-from specreason.emulate.connection import Stream, while_connected
-from specreason.emulate.metrics import page, registry_of
-from specreason.emulate.model import CONTEXT, Account, Model, Token
-from specreason.emulate.replies import Json, Shape, failure
-from specreason.emulate.tokens import decode, encode
-from specreason.emulate.wire import (
+from specreason.emulate.server.connection import Stream, while_connected
+from specreason.emulate.server.metrics import page, registry_of
+from specreason.emulate.server.model import CONTEXT, Account, Model, Token
+from specreason.emulate.server.replies import Json, Shape, failure
+from specreason.emulate.server.wire import (
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -22,6 +21,7 @@ from specreason.emulate.wire import (
     TokenizeRequest,
     rendered,
 )
+from specreason.emulate.tokens import decode, encode
 
 
 class _Refused(Exception):
@@ -31,10 +31,33 @@ class _Refused(Exception):
 def build(model: Model) -> FastAPI:
     """The application that serves `model`."""
     app = FastAPI(
-        title=f"specreason: emulation of {model.worker.timing.model}", docs_url=None, redoc_url=None
+        title=f"specreason: emulation of {model.worker.timing.model}",
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={RequestValidationError: _invalid, _Refused: _refused},
     )
-    registry = registry_of(model)
     fingerprint = f"emulation:{model.hardware.profile.name}:{model.role}"
+    _add_facts(app, model, fingerprint)
+
+    @app.post("/v1/completions")
+    async def completions(asked: CompletionRequest, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        prompts = _prompts(asked.prompt)
+        shape = Shape(model.name, False, asked.logprobs, asked, fingerprint)
+        return await _answered(model, shape, prompts, asked.max_tokens, request)
+
+    @app.post("/v1/chat/completions")
+    async def chat(asked: ChatRequest, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        prompt = encode(_conversation(asked, asked.messages))
+        limit = asked.max_completion_tokens or asked.max_tokens or max(1, CONTEXT - len(prompt))
+        shape = Shape(model.name, True, asked.top_logprobs if asked.logprobs else None, asked, fingerprint)
+        return await _answered(model, shape, [prompt], limit, request)
+
+    return app
+
+
+def _add_facts(app: FastAPI, model: Model, fingerprint: str) -> None:
+    """The routes that cost no emulated time: health, metrics, models, tokens of a text."""
+    registry = registry_of(model)
 
     @app.get("/health")
     async def health() -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -62,29 +85,14 @@ def build(model: Model) -> FastAPI:
     async def detokenize(asked: DetokenizeRequest) -> Json:  # pyright: ignore[reportUnusedFunction]
         return {"prompt": _decoded(asked.tokens)}
 
-    @app.post("/v1/completions")
-    async def completions(asked: CompletionRequest, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        prompts = _prompts(asked.prompt)
-        shape = Shape(model.name, False, asked.logprobs, asked, fingerprint)
-        return await _answered(model, shape, prompts, asked.max_tokens, request)
 
-    @app.post("/v1/chat/completions")
-    async def chat(asked: ChatRequest, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        prompt = encode(_conversation(asked, asked.messages))
-        limit = asked.max_completion_tokens or asked.max_tokens or max(1, CONTEXT - len(prompt))
-        shape = Shape(model.name, True, asked.top_logprobs if asked.logprobs else None, asked, fingerprint)
-        return await _answered(model, shape, [prompt], limit, request)
+async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    said = "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
+    return JSONResponse(failure(400, said), 400)
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        said = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
-        return JSONResponse(failure(400, said), 400)
 
-    @app.exception_handler(_Refused)
-    async def refused(_: Request, error: Exception) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        return JSONResponse(failure(400, str(error)), 400)
-
-    return app
+async def _refused(_: Request, error: _Refused) -> JSONResponse:
+    return JSONResponse(failure(400, str(error)), 400)
 
 
 async def _answered(
@@ -97,7 +105,7 @@ async def _answered(
     if longest >= CONTEXT:
         raise _Refused(f"the maximum context length is {CONTEXT} tokens; the prompt has {longest}")
     for prompt in prompts:
-        _decoded(prompt)  # before a stream has begun, so that its refusal has a status
+        _decoded(prompt)  # before a stream starts, so that its refusal has a status
     written = model.write(
         prompts,
         choices=asked.n,
@@ -115,12 +123,11 @@ async def _answered(
 async def _frames(
     written: AsyncGenerator[Token, None], shape: Shape, prompts: Sequence[Sequence[int]], account: Account
 ) -> AsyncGenerator[bytes, None]:
-    begun: set[int] = set()
+    started: set[int] = set()
     async with aclosing(written) as tokens:
         async for token in tokens:
-            first = token.choice not in begun
-            begun.add(token.choice)
-            prompt = prompts[token.choice // shape.request.n] if first else None
+            prompt = None if token.choice in started else prompts[token.choice // shape.request.n]
+            started.add(token.choice)
             yield _frame(shape.chunk(token, prompt))
     if shape.request.tells_usage:
         yield _frame(shape.closing(account))

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from specreason.emulate.model import Model
+from specreason.emulate.server.model import Model
 
 
 class _Counted(Collector):
