@@ -9,8 +9,8 @@ from typing import Any, get_args
 import pytest
 from studies import engines, plan, run, task
 
-from specreason.cli.eval_axes import grid_of
-from specreason.cli.eval_run import alone
+from specreason.cli.eval.axes import grid_of
+from specreason.cli.eval.run import alone
 from specreason.config import Scheme, Settings
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable, StudyError
 from specreason.eval.facts import sharing

@@ -31,9 +31,9 @@ Pair = Annotated[str | None, typer.Option(help="A named pair of `specreason mode
 
 
 def work(module: str) -> Any:
-    """A module of this package that needs the extra `eval`."""
+    """A module of this room, which needs the extra `eval`."""
     try:
-        return import_module(f"specreason.cli.{module}")
+        return import_module(f"specreason.cli.eval.{module}")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -80,7 +80,7 @@ def run(
 ) -> None:
     """Run a study, or go on with it: the same command again does only what is missing."""
     axes = {"schemes": schemes, "thresholds": thresholds, "first_n": first_n, "budget": budget}
-    work("eval_run").run(
+    work("run").run(
         task=task,
         axes=axes | {"concurrency": concurrency},
         samples=samples,
@@ -106,7 +106,7 @@ def report(
     traces: Annotated[int, typer.Option(help="Problems whose traces are part of the page.", min=0)] = 20,
 ) -> None:
     """Write the tables and figures of a study: one HTML page that needs no network, and Markdown."""
-    work("eval_report").report(store, html=html, markdown=markdown, against=against, traces=traces)
+    work("report").report(store, html=html, markdown=markdown, against=against, traces=traces)
 
 
 @app.command("compare")
@@ -115,7 +115,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="The other one.")],
 ) -> None:
     """Say what can be concluded from two runs of the same problems, and what cannot."""
-    work("eval_report").compare(a, b)
+    work("report").compare(a, b)
 
 
 @app.command("trace")
@@ -126,7 +126,7 @@ def trace(
     sample: Annotated[int, typer.Option(help="Which sample.", min=0)] = 0,
 ) -> None:
     """Print every event of one run, as JSON Lines (docs/trace.md)."""
-    work("eval_report").trace(store, problem, cell, sample)
+    work("report").trace(store, problem, cell, sample)
 
 
 @app.command("score-quality")
@@ -148,7 +148,7 @@ def score_quality(
     pair: Pair = None,
 ) -> None:
     """Measure how well the base model's score tells right steps from wrong ones."""
-    work("eval_quality").score_quality(
+    work("quality").score_quality(
         steps,
         prompts=prompts,
         limit=limit,

@@ -9,8 +9,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from specreason.cli.eval_axes import grid_of
-from specreason.cli.eval_display import StudyDisplay
+from specreason.cli.eval.axes import grid_of
+from specreason.cli.eval.display import StudyDisplay
 from specreason.config import Settings, load_settings
 from specreason.engines.opening import seats_of
 from specreason.errors import ConfigError
