@@ -319,7 +319,7 @@ class SpecReason:
     def _judge_prompt(self, reasoning: ReasoningSettings) -> JudgePrompt:
         if reasoning.judge_prompt != "auto":
             return reasoning.judge_prompt
-        return "paper" if self._given is None and self.settings.base.url is not None else "inline"
+        return "paper" if self.settings.base.url is not None else "inline"
 
 
 def _with_instruction(conversation: Sequence[Message], setting: str, terms: Terms) -> list[Message]:

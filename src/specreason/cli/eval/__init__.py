@@ -1,1 +1,1 @@
-"""The commands `specreason eval` and `specreason calibrate`: a module of work for each, imported when asked for."""
+"""The commands `specreason eval` and `specreason calibrate`: `app` is the surface, the rest their work."""

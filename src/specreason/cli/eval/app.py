@@ -22,7 +22,7 @@ _EXTRA = {
 }
 
 app = typer.Typer(
-    help="Run studies of a pair: accuracy and speed of schemes, thresholds and budgets, with error bars.",
+    help="Run studies of a pair: accuracy and speed under any settings, with error bars.",
     no_args_is_help=True,
 )
 Store = Annotated[Path, typer.Argument(help="The study: the file that `eval run` wrote.")]
@@ -49,17 +49,17 @@ def run(
             help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file: lines of id, problem, answer.",
         ),
     ],
-    schemes: Annotated[
-        str | None, typer.Option(help="Schemes, commas between (default: all without +decode).")
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            help="A setting and its values, for example scheme=base,specreason or token_budget=1024,4096. "
+            "Several make every combination (default: the scheme of the settings, base and small).",
+        ),
     ] = None,
-    thresholds: Annotated[
-        str | None, typer.Option(help="Thresholds, for example 3,5,7,9 (default: the setting).")
-    ] = None,
-    first_n: Annotated[
-        str | None, typer.Option("--first-n", help="First steps by the base model, for example 0,10,20.")
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Thinking tokens: 2048,8192, or 2048..16384 in doublings.")
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of all cells, for example temperature=0."),
     ] = None,
     samples: Annotated[int, typer.Option(help="Runs of each problem in each cell.", min=1)] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first problems.", min=1)] = None,
@@ -68,7 +68,6 @@ def run(
         str, typer.Option(help="Problems solved at once; several (1,16) measure latency under each load.")
     ] = "1",
     seed: Annotated[int, typer.Option(help="Seed of samples and of the order of choices.", min=0)] = 0,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="The study's file; one that is there is gone on with.")
     ] = None,
@@ -79,15 +78,15 @@ def run(
     pair: Pair = None,
 ) -> None:
     """Run a study, or go on with it: the same command again does only what is missing."""
-    axes = {"schemes": schemes, "thresholds": thresholds, "first_n": first_n, "budget": budget}
     work("run").run(
         task=task,
-        axes=axes | {"concurrency": concurrency},
+        vary=vary or (),
+        set_=set_ or (),
+        concurrency=concurrency,
         samples=samples,
         limit=limit,
         skip=skip,
         seed=seed,
-        temperature=temperature,
         store=store,
         retry_errors=retry_errors,
         config=config,

@@ -1,94 +1,104 @@
-"""The axes of a grid as they are written on the command line."""
+"""Settings as they are written on the command line of a study: `--vary KEY=V1,V2` and `--set KEY=VALUE`."""
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, cast
 
-from specreason.config import Scheme, Settings, decodes, load_settings
-from specreason.config.load import nearest
+from pydantic import JsonValue
+
+from specreason.config import load_settings
+from specreason.config.load import nearest, setting_keys
 from specreason.errors import ConfigError
-from specreason.eval.grid import Grid
+from specreason.eval.cells import SCHEME, STUDIED, Cell, cells_of, flat, studied
 
-_RANGE = ".."
+_ALONE = ("base", "small")
+# What differs between runs by itself, and what a session has only once.
+_SEED = "sampling.seed"
 
 
-def grid_of(
-    axes: Mapping[str, str | None], config: Path | None, flags: Mapping[str, object], settings: Settings
-) -> Grid:
-    """The grid; what is not given is as in `settings`. Each value is checked like a setting."""
+def cells_from(
+    vary: Sequence[str], concurrency: str, config: Path | None, flags: Mapping[str, Any]
+) -> list[Cell]:
+    """The cells; each value is checked like a setting. Raises ConfigError, which names key, value and fix.
 
-    def checked(key: str, flag: str, text: str | None, default: float) -> list[float]:
-        if text is None:
-            return [default]
-        told: list[float] = []
-        for value in _values(flag, text) if key == "token_budget" else _listed(flag, text):
-            # Loading the settings with it checks range and type, and words the error.
-            section = load_settings(config, {**flags, f"reasoning.{key}": value}).reasoning
-            told.append(getattr(section, key))
-        return told
-
-    reasoning = settings.reasoning
-    return Grid(
-        schemes=schemes_of(axes.get("schemes")),
-        thresholds=checked("threshold", "--thresholds", axes.get("thresholds"), reasoning.threshold),
-        first_n=[
-            int(n)
-            for n in checked(
-                "first_n_base_steps", "--first-n", axes.get("first_n"), reasoning.first_n_base_steps
+    `flags`: the settings of all cells, by dotted key. If neither names a scheme: that of the settings, and
+    each model alone.
+    """
+    varied: dict[str, list[JsonValue]] = {}
+    for text in vary:
+        key, values = _split("--vary", text)
+        if key in varied:
+            raise ConfigError(f"--vary has '{key}' twice; write all of its values with commas between")
+        if (section := key.partition(".")[0]) not in STUDIED:
+            raise ConfigError(
+                f"--vary {key}: models are opened once for a study, so they cannot differ in [{section}]; "
+                "make a study for each value, and put them side by side with specreason eval compare"
             )
-        ],
-        budgets=[
-            int(n) for n in checked("token_budget", "--budget", axes.get("budget"), reasoning.token_budget)
-        ],
-        concurrency=_at_once(axes.get("concurrency") or "1"),
-    )
+        if key == _SEED:
+            raise ConfigError(f"--vary {key}: each run has a seed of its own; give --samples for more runs")
+        varied[key] = [_checked(key, value, config, flags) for value in _values("--vary", key, values)]
+    if SCHEME not in varied:
+        own = flat(studied(load_settings(config, flags)))[SCHEME]
+        varied[SCHEME] = [own] if SCHEME in flags else list(dict.fromkeys([own, *_ALONE]))
+    return list(cells_of(varied, _at_once(concurrency)))
 
 
-def schemes_of(text: str | None) -> list[Scheme]:
-    """The schemes of a comma-separated list; if it is None, all that every pair can run."""
-    known: tuple[Scheme, ...] = get_args(Scheme)
-    if text is None:
-        return [scheme for scheme in known if not decodes(scheme)]
-    by_name: dict[str, Scheme] = {scheme: scheme for scheme in known}
-    told: list[Scheme] = []
-    for name in _parts("--schemes", text):
-        if (found := by_name.get(name)) is None:
-            raise ConfigError(f"--schemes has '{name}'; {nearest(name, list(known))}")
-        told.append(found)
-    return told
+def flags_from(texts: Iterable[str]) -> dict[str, Any]:
+    """The settings of `--set KEY=VALUE`, by dotted key."""
+    flags: dict[str, Any] = {}
+    for text in texts:
+        key, value = _split("--set", text)
+        flags[key] = _value(value)
+    return flags
 
 
-def _values(flag: str, text: str) -> list[str]:
-    if _RANGE not in text:
-        return _parts(flag, text)
-    low, _, high = text.partition(_RANGE)
-    if not (low.strip().isdigit() and high.strip().isdigit() and 0 < int(low) <= int(high)):
-        raise ConfigError(
-            f"{flag} is '{text}': a range is written LOW..HIGH, the lower first, for example 2048..16384"
-        )
-    doubled = [int(low)]
-    while doubled[-1] * 2 <= int(high):
-        doubled.append(doubled[-1] * 2)
-    return [str(value) for value in doubled]
+def _split(flag: str, text: str) -> tuple[str, str]:
+    """The dotted key and what stands behind it."""
+    name, equals, value = text.partition("=")
+    if not equals or not value.strip():
+        raise ConfigError(f"{flag} is '{text}'; write KEY=VALUE, for example {flag} token_budget=2048")
+    return _key(flag, name.strip()), value.strip()
 
 
-def _listed(flag: str, text: str) -> list[str]:
-    if _RANGE in text:
-        raise ConfigError(
-            f"{flag} is '{text}': ranges are for --budget, where they double; write each value: 5,6,7"
-        )
-    return _parts(flag, text)
+def _key(flag: str, name: str) -> str:
+    """The dotted key that a name stands for: itself, or the one of which it is the last part."""
+    known = list(setting_keys())
+    of_cells = [key for key in known if key.partition(".")[0] in STUDIED]
+    ends = [key for key in of_cells if key.endswith(f".{name}")]
+    if name in known or len(ends) == 1:
+        return name if name in known else ends[0]
+    if ends:
+        raise ConfigError(f"{flag} {name}: several settings end so; write one of {', '.join(ends)}")
+    raise ConfigError(f"{flag}: there is no setting '{name}'; {nearest(name, known)}")
+
+
+def _values(flag: str, key: str, text: str) -> list[Any]:
+    """The values of a list: of TOML if it is such, else with commas between."""
+    try:
+        return cast("list[Any]", tomllib.loads(f"values = [{text}]")["values"])
+    except tomllib.TOMLDecodeError:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ConfigError(f"{flag} {key} is empty; give at least one value")
+    return [_value(part) for part in parts]
+
+
+def _value(text: str) -> Any:
+    """A value of TOML, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _checked(key: str, value: object, config: Path | None, flags: Mapping[str, Any]) -> JsonValue:
+    """The value as the settings keep it. Loading them with it checks range and type, and words the error."""
+    return flat(studied(load_settings(config, {**flags, key: value})))[key]
 
 
 def _at_once(text: str) -> list[int]:
-    parts = _parts("--concurrency", text)
+    parts = [part.strip() for part in text.split(",")]
     if bad := [part for part in parts if not part.isdigit() or int(part) < 1]:
         raise ConfigError(f"--concurrency has '{bad[0]}': it must be whole numbers from 1, for example 1,16")
     return [int(part) for part in parts]
-
-
-def _parts(flag: str, text: str) -> list[str]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts:
-        raise ConfigError(f"{flag} is empty; give at least one value")
-    return parts
