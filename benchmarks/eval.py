@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.load import resident_mb
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
-from specreason.cli.eval_report import report
+from specreason.cli.eval.report import report
 from specreason.engines.scripted import ScriptedEngine
 from specreason.eval.facts import session_facts
 from specreason.eval.grader import Grader

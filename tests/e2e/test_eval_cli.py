@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("models")
 pytest.importorskip("scipy")
 
 COMMAND = [sys.executable, "-m", "specreason.cli.app"]
-STUDY = ["eval", "run", "--task", "task.jsonl", "--schemes", "base,specreason", "--store", "s.sqlite"]
+STUDY = ["eval", "run", "--task", "task.jsonl", "--vary", "scheme=base,specreason", "--store", "s.sqlite"]
 CONFIG = """
 pair = "pocket"
 [reasoning]
@@ -117,11 +117,11 @@ def test_a_wish_that_nothing_carries_changes_nothing_and_names_the_surest(steps:
 
 BAD = [
     (["--task", "gsm9k"], "did you mean 'gsm8k'"),
-    (["--task", "task.jsonl", "--thresholds", "3,11"], "nearest valid value: 9"),
-    (["--task", "task.jsonl", "--schemes", "bas"], "did you mean 'base'"),
-    (["--task", "task.jsonl", "--budget", "5..2"], "LOW..HIGH"),
+    (["--task", "task.jsonl", "--vary", "threshold=3,11"], "nearest valid value: 9"),
+    (["--task", "task.jsonl", "--vary", "small.model=a,b"], "cannot differ in [small]"),
+    (["--task", "task.jsonl", "--set", "budget"], "write KEY=VALUE"),
     (["--task", "task.jsonl", "--concurrency", "0"], "whole numbers from 1"),
-    (["--task", "task.jsonl", "--samples", "2", "--temperature", "0"], "would run the same thing again"),
+    (["--task", "task.jsonl", "--samples", "2", "--set", "temperature=0"], "would run the same thing again"),
     (["--task", "task.jsonl", "--skip", str(PROBLEMS)], "leaves none"),
 ]
 

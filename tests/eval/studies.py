@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specreason.config import ReasoningSettings, SamplingSettings, Scheme, Settings
+from specreason.config import Scheme, Settings
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import EngineError
-from specreason.eval.facts import session_facts
-from specreason.eval.grader import Grader
-from specreason.eval.grid import Grid
+from specreason.eval.cells import SCHEME, cells_of
+from specreason.eval.plan import Plan
 from specreason.eval.rows import Row
-from specreason.eval.runner import Plan, Study
+from specreason.eval.runner import opened_study
 from specreason.eval.store import Store
 from specreason.eval.tasks import Problem, Task
 from specreason.reasoning.chain import Role
-from specreason.session import SpecReason
 
 SMALL = ("Two and two is 4.\n\n", "Twice that is 9.\n\n", "That is all.\n</think>")
 BASE = ("Base adds to 4.\n\n", "Twice that is 8.\n\n", "Base is done.\n</think>")
@@ -59,8 +57,8 @@ def plan(
     concurrency: Sequence[int] = (1,),
     thresholds: Sequence[float] = (7.0,),
 ) -> Plan:
-    grid = Grid(schemes, thresholds, (0,), (8192,), concurrency)
-    return Plan(asked or task(), grid.cells(), samples, 0, ReasoningSettings(), SamplingSettings())
+    varied = {SCHEME: list(schemes), "reasoning.threshold": list(thresholds)}
+    return Plan(asked or task(), cells_of(varied, concurrency), Settings(), samples)
 
 
 def run(
@@ -82,15 +80,14 @@ async def _run(
     stop_after: int | None,
     decoder: ScriptedEngine | None,
 ) -> list[Row]:
-    told: list[Row] = []
+    made: list[Row] = []
     with Store(path, create=True) as store:
-        async with SpecReason(Settings(), engines=pair, decoder=decoder) as session, Grader() as grader:
-            store.settle({"models": {r: e.model for r, e in pair.items()}, "seed": what.seed}, what.task)
-            store.add_cells(what.cells, {cell: what.settings(cell) for cell in what.cells})
-            study = Study(what, session, store, grader, store.begin_session(session_facts(session)))
-            async with aclosing(study.rows()) as rows:
-                async for row in rows:
-                    told.append(row)
-                    if len(told) == stop_after:
-                        break
-    return told
+        async with (
+            opened_study(what, store, engines=pair, decoder=decoder) as study,
+            aclosing(study.rows()) as rows,
+        ):
+            async for row in rows:
+                made.append(row)
+                if len(made) == stop_after:
+                    break
+    return made

@@ -14,11 +14,11 @@ from studies import plan, run, task
 from specreason.config import EngineSettings, load_settings
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import ConfigError, InputError
-from specreason.eval.judging_statistics import ScoredStep, threshold_for
-from specreason.eval.labelled_steps import corrupted, labelled_steps, spread
-from specreason.eval.score_steps import Judged, judged_steps
+from specreason.eval.calibration.judging_statistics import ScoredStep, threshold_for
+from specreason.eval.calibration.labelled_steps import corrupted, labelled_steps, spread
+from specreason.eval.calibration.score_steps import Judged, judged_steps
+from specreason.eval.calibration.write_threshold import write_threshold
 from specreason.eval.store import Store
-from specreason.eval.write_threshold import write_threshold
 
 
 def steps_file(folder: Path, **more: object) -> Path:

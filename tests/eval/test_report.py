@@ -42,7 +42,7 @@ def test_a_report_has_every_table_figure_and_trace_and_needs_no_network(tmp_path
         "pareto",
         "threshold-accuracy",
         "threshold-latency",
-        "load-latency",
+        "problems-at-once-latency",
         "tokens",
         "thinking",
         "scores",
@@ -54,7 +54,7 @@ def test_a_report_has_every_table_figure_and_trace_and_needs_no_network(tmp_path
     assert "<script" not in html
     assert not re.search(r'(?:src|href)="(?!#)', html.replace("xlink:", ""))
     text = markdown(report, "s-figures")
-    assert "| specreason ≥7 1 at once |" in text
+    assert "| specreason threshold=7 1 at once |" in text
     assert "![Accuracy against latency](s-figures/pareto.svg)" in text
 
 
@@ -74,8 +74,8 @@ def test_a_difference_that_is_there_is_told_with_its_interval(tmp_path: Path) ->
     run(path, plan(Task("planted", "a test", problems), schemes=("base", "small")))
     there = study(path)
     told = compared(there, "small", there, "base")[0]
-    assert told.told.accuracy.value == pytest.approx(0.10)
-    assert told.told.accuracy.low <= 0.10 <= told.told.accuracy.high
+    assert told.found.accuracy.value == pytest.approx(0.10)
+    assert told.found.accuracy.low <= 0.10 <= told.found.accuracy.high
     assert "can be concluded" in told.sentences[0]  # 55 against 45, all disagreeing: chance would do
     certain = compared(there, "small", there, "small")
     assert certain[0].sentences[0].startswith("No difference")
@@ -140,8 +140,10 @@ def test_cells_that_had_no_turns_together_and_missing_runs_are_told(tmp_path: Pa
         missing, apart = made(store, "base", traces=0).headlines[:2]
         with pytest.raises(ConfigError, match="it has base, small, specreason"):
             made(store, "bass", traces=0)
-    assert missing == "Not finished: of 4 runs of each cell there are still to come: specreason ≥5 2."
-    assert apart.startswith("specreason ≥5: run in other sessions than base")
+    assert (
+        missing == "Not finished: of 4 runs of each cell there are still to come: specreason threshold=5 2."
+    )
+    assert apart.startswith("specreason threshold=5: run in other sessions than base")
 
 
 def test_a_study_that_has_only_begun_can_be_reported(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as _stats
 
-from specreason.eval.judging_statistics import ScoredStep, auc, reliability, threshold_for
+from specreason.eval.calibration.judging_statistics import ScoredStep, auc, reliability, threshold_for
 from specreason.eval.statistics import (
     difference,
     mean,

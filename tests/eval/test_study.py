@@ -1,22 +1,25 @@
 """Studies on scripted engines: order, resuming, errors, traces."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from pydantic import JsonValue
 from studies import engines, plan, run, task
 
-from specreason.cli.eval_axes import grid_of
-from specreason.cli.eval_run import alone
+from specreason.cli.eval.axes import cells_from, flags_from
+from specreason.cli.eval.run import alone
 from specreason.config import Scheme, Settings
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable, StudyError
+from specreason.eval.cells import SCHEME, cell, cells_of, short_names
 from specreason.eval.facts import sharing
-from specreason.eval.grid import Cell, Grid, short_labels
+from specreason.eval.plan import blocks, seed_of, with_room
 from specreason.eval.rows import Draft, steps_from_text, steps_to_text
-from specreason.eval.runner import StudyStopped, blocks, seed_of
+from specreason.eval.runner import StudyStopped
 from specreason.eval.store import RunKey, Store
 from specreason.reasoning.events import Finished, Started
 from specreason.reasoning.result import fold
@@ -42,10 +45,19 @@ def test_under_load_a_wave_is_of_one_cell_only() -> None:
     assert {key.cell for key in waves[0].runs} == {waves[0].cell.label}
 
 
-def test_a_grid_runs_single_models_once_a_budget() -> None:
-    cells = Grid(("base", "specreason"), (3, 7), (0, 10), (1024, 2048)).cells()
+def test_single_models_run_once_for_what_only_matters_to_drafts() -> None:
+    varied: dict[str, Sequence[JsonValue]] = {
+        SCHEME: ["base", "specreason"],
+        "reasoning.threshold": [3, 7],
+        "reasoning.lookahead": [0, 4],
+        "policy.other.knob": [1, 2],
+        "reasoning.token_budget": [1024, 2048],
+    }
+    cells = cells_of(varied)
     assert len(cells) == 2 + 2 * 4
-    assert len(set(short_labels(cells).values())) == len(cells)
+    names = short_names(cells)
+    assert len(set(names.values())) == len(cells)
+    assert names[cells[0].label] == "base token_budget=1024"
 
 
 def test_a_study_grades_and_keeps_every_run(tmp_path: Path) -> None:
@@ -62,7 +74,7 @@ def test_a_study_grades_and_keeps_every_run(tmp_path: Path) -> None:
 def test_all_five_schemes_take_turns_in_one_study(tmp_path: Path) -> None:
     schemes: tuple[Scheme, ...] = get_args(Scheme)
     what = plan(task(5), schemes=schemes)
-    assert {cell.scheme: cell.threshold for cell in what.cells} == {
+    assert {each.scheme: each.value("reasoning.threshold") for each in what.cells} == {
         "base": None, "small": None, "specreason": 7.0, "base+decode": None, "specreason+decode": 7.0,
     }  # fmt: skip
     pair, decoder = engines(), engines()["base"]
@@ -139,7 +151,7 @@ def test_a_run_that_breaks_off_is_a_row_with_its_error(tmp_path: Path) -> None:
 
 def test_a_study_stops_when_its_engine_is_gone(tmp_path: Path) -> None:
     pair = engines(dead=EngineUnavailable("gone", engine="base"), alive_for=30)
-    with pytest.raises(StudyStopped, match="5 runs in a row lost their engine"):
+    with pytest.raises(StudyStopped, match="5 runs in a row did not reach their engine"):
         run(tmp_path / "s.sqlite", plan(task(50), schemes=("base",)), pair)
     with Store(tmp_path / "s.sqlite") as store:
         assert 4 < len(store.done()) < 50
@@ -150,10 +162,10 @@ def test_other_problems_or_settings_do_not_get_into_a_study(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="name another file with --store"):
         run(tmp_path / "s.sqlite", plan(task(2, answer="9")))
     other = plan(task(2))
-    with pytest.raises(ConfigError, match="other settings of the method"):
+    with pytest.raises(ConfigError, match=r"with settings.reasoning.max_step_tokens = 512, not 9"):
         run(
             tmp_path / "s.sqlite",
-            replace(other, reasoning=other.reasoning.model_copy(update={"max_step_tokens": 9})),
+            replace(other, common=Settings.model_validate({"reasoning": {"max_step_tokens": 9}})),
         )
 
 
@@ -203,17 +215,48 @@ def test_a_study_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None
         pass
 
 
-@pytest.mark.parametrize(
-    ("axis", "text", "words"),
-    [
-        ("thresholds", "5..7", "write each value"),
-        ("first_n", "1..4", "write each value"),
-        ("budget", "8192..2048", "the lower first"),
-    ],
-)
-def test_ranges_are_for_budgets(axis: str, text: str, words: str) -> None:
+REFUSED = [
+    ("threshold=3,11", "'reasoning.threshold' .* is 11: .*nearest valid value: 9"),
+    ("thresold=3", "there is no setting 'thresold'; did you mean 'reasoning.threshold'"),
+    ("scheme=bas", "did you mean 'base'"),
+    ("base.parallel=1,2", r"cannot differ in \[base\]"),
+    ("sampling.seed=1,2", "each run has a seed of its own"),
+    ("token_budget", "write KEY=VALUE"),
+    ("token_budget=,", "give at least one value"),
+]
+
+
+@pytest.mark.parametrize(("vary", "words"), REFUSED)
+def test_what_cannot_be_varied_is_refused_with_the_reason(vary: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        grid_of({axis: text}, None, {}, Settings())
+        cells_from([vary], "1", None, {})
+
+
+def test_values_are_those_of_toml_or_texts() -> None:
+    vary = ["scheme=specreason", "threshold=5,7.5", "step_delimiter='\\n','a, b'", "hedge=true"]
+    (first, *_, last) = cells_from(vary, "1,4", None, {})
+    assert dict(first.overrides) == {
+        SCHEME: "specreason",
+        "reasoning.hedge": True,
+        "reasoning.step_delimiter": "\\n",
+        "reasoning.threshold": 5.0,
+    }
+    assert (last.value("reasoning.step_delimiter"), last.concurrency) == ("a, b", 4)
+    assert flags_from(["temperature=0", "base.threads=2"]) == {"sampling.temperature": 0, "base.threads": 2}
+
+
+def test_without_schemes_the_settings_own_and_each_model_alone_are_run() -> None:
+    assert [each.scheme for each in cells_from([], "1", None, {})] == ["specreason", "base", "small"]
+    assert [each.scheme for each in cells_from([], "1", None, {SCHEME: "base"})] == ["base"]
+
+
+def test_models_are_opened_with_a_cache_slot_for_each_place_at_which_a_cell_works() -> None:
+    cells = (cell("base", 3), cell("specreason", 2, drafts_per_step=3, hedge=True))
+    settings = with_room(replace(plan(), cells=cells))
+    assert (settings.base.parallel, settings.small.parallel) == (6, 9)
+    common = Settings.model_validate({"base": {"parallel": 2}})
+    with pytest.raises(ConfigError, match=r"needs 'base.parallel' of at least 3; it is 2"):
+        with_room(replace(plan(), cells=cells, common=common))
 
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
@@ -306,9 +349,9 @@ def test_steps_survive_their_short_form() -> None:
 
 
 def test_labels_tell_cells_apart() -> None:
-    a, b = Cell("specreason", 7.0, 0, 100), Cell("specreason", 7.5, 0, 100)
-    assert a.label == "specreason threshold=7 first-n=0 budget=100 at-once=1"
-    assert short_labels([a, b]) == {a: "specreason ≥7", b: "specreason ≥7.5"}
+    a, b = (cell("specreason", threshold=value, step_delimiter="\n\n") for value in (7.0, 7.5))
+    assert a.label == 'specreason reasoning.step_delimiter="\\n\\n" reasoning.threshold=7 at-once=1'
+    assert short_names([a, b]) == {a.label: "specreason threshold=7", b.label: "specreason threshold=7.5"}
 
 
 def test_no_secret_of_the_endpoints_is_told() -> None:

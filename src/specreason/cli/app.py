@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from stamina.instrumentation import set_on_retry_hooks
 
-from specreason.cli import calibrate, config, doctor, emulate, eval, models, serve, solve
+from specreason.cli import calibrate, config, doctor, emulate, models, serve, solve
+from specreason.cli.eval.app import app as eval_app
 from specreason.errors import SpecReasonError
 
 EXIT_CODES = """Exit codes: 0 the run came to its end, 1 an engine or a file failed,
@@ -34,7 +35,7 @@ app.command(name="doctor")(doctor.doctor)
 app.command(name="calibrate")(calibrate.calibrate)
 app.command(name="config")(config.config)
 app.add_typer(models.app, name="models")
-app.add_typer(eval.app, name="eval")
+app.add_typer(eval_app, name="eval")
 # Packages beside this one add commands of their own; nothing here imports them by name.
 for _command in entry_points(group="specreason.commands"):
     app.add_typer(_command.load(), name=_command.name)

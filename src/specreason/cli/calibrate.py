@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from specreason.cli.eval import Config, Pair, work
+from specreason.cli.eval.app import Config, Pair, work
 
 
 def calibrate(
@@ -31,7 +31,7 @@ def calibrate(
     pair: Pair = None,
 ) -> None:
     """Find the threshold that gives a wanted quality, and write it into the config file."""
-    work("calibrate_run").calibrate(
+    work("calibrate").calibrate(
         steps,
         precision=precision,
         acceptance=acceptance,

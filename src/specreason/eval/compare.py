@@ -1,8 +1,10 @@
 """Two runs of the same problems: the paired differences, and in plain words what they allow to conclude."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from specreason.errors import ConfigError
+from specreason.eval.cells import SCHEME, matters, value_text
 from specreason.eval.statistics import Estimate, missed_by_chance
 from specreason.eval.study import CellRuns, StudyData
 from specreason.eval.summary import Versus, versus
@@ -19,7 +21,7 @@ class Comparison:
     a: CellRuns
     b: CellRuns
     problems: int
-    told: Versus
+    found: Versus
     emulated: bool = False
 
     @property
@@ -28,7 +30,7 @@ class Comparison:
         a, b = self.a.name, self.b.name
         if a == b:
             a, b = f"A ({a})", f"B ({b})"
-        return [_accuracy(a, b, self.told.accuracy), _speed(a, b, self.told.speedup), _limits(self)]
+        return [_accuracy(a, b, self.found.accuracy), _speed(a, b, self.found.speedup), _limits(self)]
 
 
 def compared(a: StudyData, cell_a: str, b: StudyData, cell_b: str) -> list[Comparison]:
@@ -45,19 +47,18 @@ def compared(a: StudyData, cell_a: str, b: StudyData, cell_b: str) -> list[Compa
         others = {runs.cell.label: runs for runs in b.cells}
         pairs = [(runs, others[runs.cell.label]) for runs in a.cells if runs.cell.label in others]
     emulated = a.emulated or b.emulated
-    told = [
+    comparisons = [
         Comparison(x, y, len(both), versus(x, y), emulated)
         for x, y in pairs
         if (both := x.problems & y.problems)
     ]
-    if not told:
+    if not comparisons:
         raise ConfigError(f"{a.path} and {b.path} have no runs of the same problems; name cells: STORE:LABEL")
-    return told
+    return comparisons
 
 
 def chosen(study: StudyData, name: str) -> CellRuns:
     """The cell that `name` stands for: its short name, its label, or a scheme that has one cell only."""
-    name = name.replace(">=", "≥")
     for fits in (
         [runs for runs in study.cells if name in {runs.name, runs.cell.label}],
         [runs for runs in study.cells if runs.cell.scheme == name],
@@ -103,20 +104,29 @@ def _speed(a: str, b: str, gain: Estimate | None) -> str:
     )
 
 
-def _limits(told: Comparison) -> str:
-    text = f"This holds for problems like these {told.problems}, on this machine and with these models."
-    if told.emulated:
-        text = f"This holds for problems like these {told.problems}. {EMULATED}"
-    loads = told.a.cell.concurrency, told.b.cell.concurrency
+def _limits(made: Comparison) -> str:
+    text = f"This holds for problems like these {made.problems}, on this machine and with these models."
+    if made.emulated:
+        text = f"This holds for problems like these {made.problems}. {EMULATED}"
+    loads = made.a.cell.concurrency, made.b.cell.concurrency
     if loads[0] != loads[1]:
         text += (
             f" They ran under different loads ({loads[0]} and {loads[1]} at once): speed cannot be compared."
         )
-    if told.a.cell.budget != told.b.cell.budget:
-        text += f" Their budgets differ ({told.a.cell.budget} and {told.b.cell.budget} tokens)."
-    if broken := sum(row.error is not None for runs in (told.a, told.b) for row in runs.rows):
+    if apart := "; ".join(_settings_apart(made.a, made.b)):
+        text += f" Their settings differ: {apart}."
+    if broken := sum(row.error is not None for runs in (made.a, made.b) for row in runs.rows):
         text += f" {broken} runs broke off; they count as wrong and have no time."
     return text
+
+
+def _settings_apart(a: CellRuns, b: CellRuns) -> Iterator[str]:
+    """Settings that matter under both schemes and are not the same."""
+    for key in dict.fromkeys((*a.settings, *b.settings)):
+        values = a.settings.get(key), b.settings.get(key)
+        shared = key != SCHEME and matters(key, a.cell.scheme) and matters(key, b.cell.scheme)
+        if shared and values[0] != values[1]:
+            yield f"{key} {value_text(values[0])} and {value_text(values[1])}"
 
 
 def _span(gain: Estimate) -> str:

@@ -14,7 +14,7 @@ from specreason.eval.grading import Grade, at_once, grade, library
 from specreason.eval.tasks import Problem
 
 TIMEOUT_S = 10.0
-_PATIENCE = 4
+_LONGER = 4
 
 
 class Grader:
@@ -45,7 +45,7 @@ class Grader:
             return verdict
         asked = [problem.kind, answer, problem.answer]
         # A second, longer try: on a busy machine the clock runs on while the algebra waits.
-        for limit in (self._timeout_s, _PATIENCE * self._timeout_s):
+        for limit in (self._timeout_s, _LONGER * self._timeout_s):
             future: Any = self._pool.schedule(grade, args=asked, timeout=limit)
             try:
                 return await asyncio.wrap_future(future)
@@ -53,7 +53,7 @@ class Grader:
                 continue
             except ProcessExpired as error:
                 return Grade(False, f"the grader died (exit code {error.exitcode})")
-        return Grade(False, f"grading took more than {_PATIENCE * self._timeout_s:g} s and was stopped")
+        return Grade(False, f"grading took more than {_LONGER * self._timeout_s:g} s and was stopped")
 
     def _close(self) -> None:
         self._pool.stop()

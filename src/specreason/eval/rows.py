@@ -64,7 +64,7 @@ _VERDICTS: Mapping[str, Literal["accepted", "rejected", "none"]] = {
 
 def steps_of(events: Sequence[Event], scheme: str) -> list[Draft]:
     """Author, score and verdict of each kept step."""
-    told: list[Draft] = []
+    steps: list[Draft] = []
     score: float | None = None
     rejected = False
     for event in events:
@@ -76,11 +76,11 @@ def steps_of(events: Sequence[Event], scheme: str) -> list[Draft]:
             case StepAccepted():
                 judged = event.author == "small" and scheme != "small"
                 verdict = "rejected" if rejected else "accepted" if judged else "none"
-                told.append(Draft(event.author, score, verdict))
+                steps.append(Draft(event.author, score, verdict))
                 score, rejected = None, False
             case _:
                 pass
-    return told
+    return steps
 
 
 def steps_to_text(steps: Sequence[Draft]) -> str:
@@ -112,7 +112,7 @@ def row_of(
     result: Result,
     grade: Grade,
 ) -> Row:
-    """The row of a run that told `events`."""
+    """The row of a run of which `events` are the record."""
     failed = next((event for event in events if isinstance(event, Failed)), None)
     return Row(
         position=position,

@@ -1,150 +1,137 @@
-"""The runs of a study, one wave after another, in an order that treats all cells alike.
+"""The runs of a study, one wave after another (`plan.blocks`), with models that are opened once.
 
-A wave is one cell on one block of problems. Within a block every cell has its turn, and who begins changes
-from block to block, so that a machine that drifts or slows down hits all alike. One problem makes a block if
-nothing runs at once; else a block is large enough to keep the engines busy, and a wave loads them with one
-cell only, since the latency of a cell under load must not depend on what another one does.
-
-Before a block (in this process: before each wave) each model reads its problems once, unmeasured: so every
-cell finds the prompt equally cached, and the first cell of a session pays for no warm-up.
+Before a block (models in this process: before each wave) each model reads its problems once, unmeasured: so
+every cell finds the prompt equally cached, and the first cell of a session pays for no warm-up.
 """
 
 import asyncio
+import itertools
 import time
-import zlib
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
-from specreason.config import ReasoningSettings, SamplingSettings
+from specreason.engines.opening import Seat, seats_of
+from specreason.engines.protocol import Engine
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
+from specreason.eval.cells import Cell, cell
+from specreason.eval.facts import session_facts
 from specreason.eval.grader import Grader
-from specreason.eval.grid import Cell
-from specreason.eval.rows import Row, compact, row_of
+from specreason.eval.grading import Grade
+from specreason.eval.plan import Plan, Wave, blocks, seed_of, with_room
+from specreason.eval.rows import Row, row_of
 from specreason.eval.store import RunKey, Store
-from specreason.eval.tasks import Problem, Task
+from specreason.eval.tasks import Problem
+from specreason.reasoning.chain import Role
 from specreason.reasoning.events import Event, Failed
-from specreason.reasoning.result import Tally
+from specreason.reasoning.result import Result, fold
 from specreason.session import SpecReason
 
-# Waves of this many rounds keep most of a wave at its full concurrency.
-_ROUNDS = 4
-# So many runs in a row that lost their engine: it is not coming back by itself.
-_LOST_IN_A_ROW = 5
+Check = Callable[[Problem, Result], Awaitable[Grade]]
+"""Whether a result is right."""
+
+# So many runs in a row that did not reach their engine: it is not coming back by itself.
+_FAILED_IN_A_ROW = 5
 
 
 class StudyStopped(EngineError):
     """The engines are gone; the study can go on when they are back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run: every problem in every cell, `samples` times."""
+@asynccontextmanager
+async def opened_study(
+    plan: Plan,
+    store: Store,
+    *,
+    check: Check | None = None,
+    engines: Mapping[Role, Engine] | None = None,
+    decoder: Engine | None = None,
+) -> AsyncGenerator["Study"]:
+    """The plan with its models open (or `engines`, `decoder` of your own) and its cells in the store.
 
-    task: Task
-    cells: Sequence[Cell]
-    samples: int
-    seed: int
-    reasoning: ReasoningSettings
-    sampling: SamplingSettings
-
-    @property
-    def runs(self) -> int:
-        """How many runs there are in all."""
-        return len(self.task.problems) * len(self.cells) * self.samples
-
-    def settings(self, cell: Cell) -> str:
-        """The settings of the cell's runs, as they are kept in the store."""
-        sampling = self.sampling.model_dump(mode="json", exclude={"seed"})
-        return compact({"reasoning": cell.reasoning(self.reasoning).model_dump(), "sampling": sampling})
-
-
-@dataclass(frozen=True, slots=True)
-class Wave:
-    """Runs of one cell that are made together."""
-
-    cell: Cell
-    runs: tuple[RunKey, ...]
-
-
-def blocks(plan: Plan, done: set[RunKey]) -> Iterator[list[Wave]]:
-    """The waves that are left, block by block, in turning order."""
-    most = max(cell.concurrency for cell in plan.cells)
-    size = 1 if most == 1 else most * _ROUNDS
-    number = 0
-    for sample in range(plan.samples):
-        for start in range(0, len(plan.task.problems), size):
-            positions = range(start, min(start + size, len(plan.task.problems)))
-            turned = [plan.cells[(number + k) % len(plan.cells)] for k in range(len(plan.cells))]
-            number += 1
-            waves = [
-                Wave(
-                    cell, tuple(key for p in positions if (key := RunKey(p, cell.label, sample)) not in done)
-                )
-                for cell in turned
-            ]
-            if left := [wave for wave in waves if wave.runs]:
-                yield left
-
-
-def seed_of(plan: Plan, cell: Cell, problem: Problem, sample: int) -> int:
-    """The seed of a run, another for each cell too.
-
-    With the same one, two thresholds would draft the same steps, and whichever came second would find them
-    in the base model's cache.
+    `check` replaces the grading of answers. Raises what opening a session raises, and ConfigError if the
+    store has another study.
     """
-    return zlib.crc32(f"{plan.seed} {cell.label} {problem.id} {sample}".encode())
+    roles = seats_of(cell.scheme for cell in plan.cells)
+    async with AsyncExitStack() as stack:
+        opening = SpecReason(with_room(plan), roles=roles, engines=engines, decoder=decoder)
+        models = await stack.enter_async_context(opening)
+        if check is None:
+            check = _by_grader(await stack.enter_async_context(Grader()))
+        names = {role: engine.model for role, engine in models.engines.items()}
+        store.settle({"models": names, **plan.facts()}, plan.task)
+        store.add_cells((cell, plan.kept(cell)) for cell in plan.cells)
+        pairs: dict[str, SpecReason] = {}
+        for each in plan.cells:  # each learns for itself what speculation costs and brings
+            own = SpecReason(each.settings(plan.common), engines=models.engines, decoder=models.decoder)
+            pairs[each.label] = await stack.enter_async_context(own)
+        yield Study(plan, models, pairs, store, check)
+
+
+def _by_grader(grader: Grader) -> Check:
+    async def check(problem: Problem, result: Result) -> Grade:
+        return await grader.grade(problem, result.answer)
+
+    return check
 
 
 class Study:
     """Makes the runs of a plan that the store does not have yet."""
 
-    def __init__(self, plan: Plan, pair: SpecReason, store: Store, grader: Grader, session: int) -> None:
+    def __init__(
+        self, plan: Plan, models: SpecReason, pairs: Mapping[str, SpecReason], store: Store, check: Check
+    ) -> None:
         self._plan = plan
-        self._pair = pair
+        self._models = models
+        self._pairs = pairs  # by cell
         self._store = store
-        self._grader = grader
-        self._session = session
-        self._lost = 0
+        self._check = check
+        self._session = store.start_session(session_facts(models))
+        self._failed = 0
 
     async def rows(self) -> AsyncGenerator[Row, None]:
         """Each run as it is done and kept. Raises StudyStopped if the engines do not answer any more."""
         for left in blocks(self._plan, self._store.done()):
-            if not self._one_cache:
+            if not self._in_process:
                 await self._read(left)
             for wave in left:
-                if self._one_cache:
+                if self._in_process:
                     await self._read([wave])
                 async with aclosing(self._wave(wave)) as rows:
                     async for row in rows:
                         yield row
 
     @property
-    def _one_cache(self) -> bool:
-        """Whether a model in this process works here: its one cache still holds the last cell's chain.
+    def _in_process(self) -> bool:
+        """Whether a model in this process works here: its cache slots still hold the last cell's chains.
 
         A model that is sure of itself writes the same steps again, and the next cell would find them read.
         Reading the problem drops what follows it. A server's shared cache cannot be told to forget.
         """
-        settings = self._pair.settings
+        settings = self._models.settings
         return settings.base.url is None or settings.small.url is None
 
     async def _read(self, waves: Sequence[Wave]) -> None:
-        """Let each model read the problems, so that all cells find the same in the cache: the prompt."""
-        for position in sorted({key.position for wave in waves for key in wave.runs}):
-            await self._read_one(position)
+        """Let each model read the problems in each of its cache slots: all cells then find only prompts."""
+        positions = sorted({key.position for wave in waves for key in wave.runs})
+        for name in self._models.seated:
+            section = self._models.settings.small if name == "small" else self._models.settings.base
+            slots = section.parallel if section.url is None else 1
+            readings = max(slots, len(positions))
+            for number, position in enumerate(itertools.islice(itertools.cycle(positions), readings)):
+                seconds = await self._read_one(name, position)
+                if seconds is not None and number < len(positions):
+                    self._store.add_reading(self._session, position, name, seconds)
 
-    async def _read_one(self, position: int) -> None:
-        text = self._plan.task.problems[position].text
-        for seat in self._pair.seated:  # each is named like the scheme in which it works alone
-            one_token = ReasoningSettings.model_validate(
-                self._plan.reasoning.model_dump()
-                | {"scheme": seat, "token_budget": 1, "answer_tokens": 1, "max_step_tokens": 1}
-            )
-            began = time.perf_counter()
-            with suppress(EngineError, InputError):  # the measured runs will tell of it
-                await self._pair.solve(text, reasoning=one_token, sampling=self._plan.sampling)
-                self._store.add_reading(self._session, position, seat, time.perf_counter() - began)
+    async def _read_one(self, name: Seat, position: int) -> float | None:
+        """Seconds to read a problem; None if that failed, as the measured runs will show."""
+        # Each model is named like the scheme in which it works alone.
+        one_token = cell(name, token_budget=1, answer_tokens=1, max_step_tokens=1).settings(self._plan.common)
+        started = time.perf_counter()
+        with suppress(EngineError, InputError):
+            text = self._plan.task.problems[position].text
+            await self._models.solve(text, reasoning=one_token.reasoning, sampling=one_token.sampling)
+            return time.perf_counter() - started
+        return None
 
     async def _wave(self, wave: Wave) -> AsyncGenerator[Row, None]:
         gate = asyncio.Semaphore(wave.cell.concurrency)
@@ -163,16 +150,12 @@ class Study:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, cell: Cell, key: RunKey) -> Row:
-        plan, problem = self._plan, self._plan.task.problems[key.position]
-        seed = seed_of(plan, cell, problem, key.sample)
-        sampling = plan.sampling.model_copy(update={"seed": seed})
-        started_at, began = time.time(), time.perf_counter()
-        events = await self._events(problem, cell.reasoning(plan.reasoning), sampling)
-        seconds = time.perf_counter() - began
-        tally = Tally()
-        for event in events:
-            tally.take(event)
-        result = tally.result()
+        problem = self._plan.task.problems[key.position]
+        seed = seed_of(self._plan, cell, problem, key.sample)
+        started_at, started = time.time(), time.perf_counter()
+        events = await self._events(self._pairs[cell.label], problem, seed)
+        seconds = time.perf_counter() - started
+        result = fold(events)
         row = row_of(
             position=key.position,
             cell=cell.label,
@@ -183,36 +166,33 @@ class Study:
             seconds=seconds,
             events=events,
             result=result,
-            grade=await self._grader.grade(problem, result.answer),
+            grade=await self._check(problem, result),
         )
-        self._store.add(row, events, problem.text, plan.settings(cell))
+        self._store.add(row, events, problem.text, self._plan.kept(cell))
         return row
 
-    async def _events(
-        self, problem: Problem, reasoning: ReasoningSettings, sampling: SamplingSettings
-    ) -> list[Event]:
-        """All that a run tells; if it broke off, a `Failed` at the end says why."""
+    async def _events(self, pair: SpecReason, problem: Problem, seed: int) -> list[Event]:
+        """All events of a run; if it broke off, a `Failed` at the end says why."""
         events: list[Event] = []
+        sampling = pair.settings.sampling.model_copy(update={"seed": seed})
         try:
-            async with aclosing(
-                self._pair.stream(problem.text, reasoning=reasoning, sampling=sampling)
-            ) as told:
-                async for event in told:
+            async with aclosing(pair.stream(problem.text, sampling=sampling)) as stream:
+                async for event in stream:
                     events.append(event)
         except (EngineError, InputError) as error:
             if not events or not isinstance(events[-1], Failed):
                 events.append(Failed(events[-1].at if events else 0.0, type(error).__name__, str(error)))
-            self._note_loss(error)
+            self._count_failure(error)
         else:
-            self._lost = 0
+            self._failed = 0
         return events
 
-    def _note_loss(self, error: Exception) -> None:
+    def _count_failure(self, error: Exception) -> None:
         if not isinstance(error, EngineUnavailable | EngineTimeout):
             return
-        self._lost += 1
-        if self._lost >= _LOST_IN_A_ROW:
+        self._failed += 1
+        if self._failed >= _FAILED_IN_A_ROW:
             raise StudyStopped(
-                f"{self._lost} runs in a row lost their engine ({error}); when it is back, give the same "
-                "command with --retry-errors"
+                f"{self._failed} runs in a row did not reach their engine ({error}); when it is back, give "
+                "the same command with --retry-errors"
             ) from error

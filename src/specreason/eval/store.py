@@ -5,49 +5,21 @@ impossible to have it twice. WAL mode lets a report read while the study goes on
 """
 
 import json
-import os
-import shutil
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
-from specreason.errors import ConfigError, StudyError
-from specreason.eval.grid import Cell
+from specreason.errors import ConfigError
+from specreason.eval.cells import Cell
+from specreason.eval.database import damage, failure, opened
 from specreason.eval.rows import Row, compact, steps_from_text, steps_to_text
 from specreason.eval.tasks import Problem, Task
 from specreason.eval.trace_codec import packed, unpacked
 from specreason.reasoning.events import Event
-
-STORE_VERSION = 1
-_SCHEMA = """
-create table study (key text primary key, value text not null) without rowid;
-create table sessions (id integer primary key, started_at real not null, told text not null);
-create table problems (position integer primary key, id text not null unique, text text not null,
-                       answer text not null, kind text not null);
-create table cells (id integer primary key, label text not null unique, scheme text not null, threshold real,
-                    first_n integer, budget integer not null, concurrency integer not null,
-                    settings text not null);
-create table runs (id integer primary key, problem integer not null references problems,
-                   cell integer not null references cells, sample integer not null, seed integer not null,
-                   session integer not null references sessions, started_at real not null,
-                   seconds real not null, right integer not null, reason text not null, answer text,
-                   ended text, thinking_tokens integer not null, drafts integer not null,
-                   accepted integer not null, unscorable integer not null, tokens text not null,
-                   phases text not null, steps text not null, error text, degraded text,
-                   events blob not null, unique (problem, cell, sample));
-create table readings (session integer not null references sessions, problem integer not null,
-                       role text not null, seconds real not null);
-create table judged (item text not null, prompt text not null, told text not null,
-                     primary key (item, prompt)) without rowid;
-"""
-
-
-_LEAST_ROOM = 100_000  # bytes
-_DAMAGED = "use a copy of it from before, or name another file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,52 +32,19 @@ class RunKey:
 
 
 class Store:
-    """An open study file. `study` holds what may not change between sessions (task, models, sampling)."""
+    """An open study file. `study` has what may not change between sessions (task, models, settings)."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
-        if not create and not path.exists():
-            raise ConfigError(f"no study at {path}; specreason eval run --store {path} makes one")
         self.path = path
-        try:
-            # Of a link SQLite would follow only one kind; its other files lie beside the file itself.
-            self._db = sqlite3.connect(os.path.realpath(path), isolation_level=None)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._open(path, create=create)
-            for (found,) in self._db.execute("pragma quick_check(1)"):
-                if found != "ok":
-                    raise ConfigError(f"{path} is damaged ({found.splitlines()[-1]}); {_DAMAGED}")
-            self._cells = {str(label): int(n) for n, label in self._db.execute("select id, label from cells")}
-        except sqlite3.Error as error:
-            raise ConfigError(f"{path} cannot be used as a study: {error}{_room(path)}") from None
-
-    def _open(self, path: Path, *, create: bool) -> None:
-        version = int(self._db.execute("pragma user_version").fetchone()[0])
-        empty = not self._db.execute("select count(*) from sqlite_master").fetchone()[0]
-        if version == 0 and empty and create:
-            self._db.executescript(f"begin; {_SCHEMA} pragma user_version = {STORE_VERSION}; commit;")
-        elif version != STORE_VERSION:
-            raise ConfigError(
-                f"{path} is no study of this version of specreason (found {version}, need {STORE_VERSION}); "
-                "name another file with --store"
-            )
+        self._db = opened(path, create=create)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._db.close()
-        match error:
-            case sqlite3.Error() if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise StudyError(
-                    f"the disk of {self.path} is full; every run so far is kept: make room and give the same "
-                    "command again"
-                ) from error
-            case sqlite3.Error():
-                told = f"{self.path} cannot be read or written: {error}{_room(self.path)}"
-                raise StudyError(told) from error
-            case _:
-                pass
+        if isinstance(error, sqlite3.Error):
+            raise failure(self.path, error) from error
 
     # ------------------------------------------------------------ what the study is
 
@@ -116,8 +55,8 @@ class Store:
         go on where it ended before, or stop earlier: the store keeps the longer one.
         """
         grown = _longer(tuple(self.problems()), task.problems)
-        told: dict[str, Any] = {**facts, "task": _identity(replace(task, problems=grown or task.problems))}
-        for key, value in told.items():
+        now: dict[str, Any] = {**facts, "task": _identity(replace(task, problems=grown or task.problems))}
+        for key, value in now.items():
             known = self.fact(key)
             if known is None:
                 continue
@@ -127,14 +66,14 @@ class Store:
                 name, old, new = apart
                 raise ConfigError(
                     f"{self.path} is a study with {name} = {compact(old):.120}, not {compact(new):.120}; "
-                    "name another file with --store, or use the settings it was begun with"
+                    "name another file with --store, or use the settings it was started with"
                 )
             if isinstance(value, Mapping):  # a session may use fewer models than there are
-                told[key] = {**known, **value}
-        with self._transaction():
+                now[key] = {**known, **value}
+        self._db.execute("begin immediate")
+        with self._db:
             self._db.executemany(
-                "insert or replace into study values (?, ?)",
-                [(key, compact(value)) for key, value in told.items()],
+                "insert or replace into study values (?, ?)", [(key, compact(now[key])) for key in now]
             )
             self._db.executemany(
                 "insert or ignore into problems values (?, ?, ?, ?, ?)",
@@ -146,42 +85,42 @@ class Store:
         found = self._db.execute("select value from study where key = ?", (key,)).fetchone()
         return json.loads(found[0]) if found else None
 
-    def add_cells(self, cells: Sequence[Cell], settings: Mapping[Cell, str]) -> None:
-        """Make room for these cells; those that are there stay as they are."""
-        for cell in cells:
+    def add_cells(self, cells: Iterable[tuple[Cell, str]]) -> None:
+        """Make room for these cells, each with its settings; those that are there stay as they are."""
+        for cell, settings in cells:
             self._db.execute(
-                "insert or ignore into cells (label, scheme, threshold, first_n, budget, concurrency, "
-                "settings) values (?, ?, ?, ?, ?, ?, ?)",
-                (cell.label, cell.scheme, cell.threshold, cell.first_n, cell.budget, cell.concurrency,
-                 settings[cell]),
-            )  # fmt: skip
-            known = self._db.execute("select settings from cells where label = ?", (cell.label,)).fetchone()
-            if known[0] != settings[cell]:
+                "insert or ignore into cells (label, overrides, concurrency, settings) values (?, ?, ?, ?)",
+                (cell.label, compact(cell.overrides), cell.concurrency, settings),
+            )
+            if settings != self.settings(cell):
                 raise ConfigError(
                     f"{self.path} has '{cell.label}' with other settings of the method than now; name "
-                    "another file with --store, or use the settings it was begun with"
+                    "another file with --store, or use the settings it was started with"
                 )
-        self._cells = {str(label): int(n) for n, label in self._db.execute("select id, label from cells")}
 
-    def begin_session(self, told: Mapping[str, Any]) -> int:
-        """Note that a process begins to work on the study; `told`: versions, machine, engines."""
+    def start_session(self, facts: Mapping[str, Any]) -> int:
+        """Note that a process starts to work on the study; `facts`: versions, machine, engines."""
         added = self._db.execute(
-            "insert into sessions (started_at, told) values (?, ?)", (time.time(), compact(told))
+            "insert into sessions (started_at, facts) values (?, ?)", (time.time(), compact(facts))
         )
         assert added.lastrowid is not None
         return added.lastrowid
 
     def sessions(self) -> list[dict[str, Any]]:
-        """What each session told, oldest first, with `started_at`."""
-        rows = self._db.execute("select started_at, told from sessions order by id")
-        return [json.loads(told) | {"started_at": at} for at, told in rows]
+        """The facts of each session, oldest first, with `started_at`."""
+        rows = self._db.execute("select started_at, facts from sessions order by id")
+        return [json.loads(facts) | {"started_at": at} for at, facts in rows]
 
     def cells(self) -> list[Cell]:
         """The cells in the order in which they were added."""
-        rows = self._db.execute(
-            "select scheme, threshold, first_n, budget, concurrency from cells order by id"
-        )
-        return [Cell(*row) for row in rows]
+        rows = self._db.execute("select overrides, concurrency from cells order by id")
+        return [
+            Cell(tuple(map(tuple, json.loads(overrides))), concurrency) for overrides, concurrency in rows
+        ]
+
+    def settings(self, cell: Cell) -> str:
+        """The settings of a cell's runs, as `add_cells` was given them."""
+        return self._db.execute("select settings from cells where label = ?", (cell.label,)).fetchone()[0]
 
     def problems(self) -> list[Problem]:
         """The problems in their order."""
@@ -200,8 +139,8 @@ class Store:
     def add(self, row: Row, events: Sequence[Event], problem: str, settings: str) -> None:
         """Keep one run, whole or not at all. Raises sqlite3.IntegrityError if it is there already."""
         self._db.execute(
-            f"insert into runs values (null{', ?' * 21})",
-            (row.position, self._cells[row.cell], row.sample, row.seed, row.session, row.started_at,
+            f"insert into runs values (null, ?, (select id from cells where label = ?){', ?' * 19})",
+            (row.position, row.cell, row.sample, row.seed, row.session, row.started_at,
              round(row.seconds, 6), row.right, row.reason, row.answer, row.ended, row.thinking_tokens,
              row.drafts, row.accepted, row.unscorable, compact(row.tokens), compact(row.phases),
              steps_to_text(row.steps), row.error, row.degraded, packed(events, problem, settings)),
@@ -221,13 +160,17 @@ class Store:
             "error, degraded from runs join cells on cells.id = runs.cell order by problem, cells.id, sample"
         )
         for found in cursor:
-            told: dict[str, Any] = dict(found)
+            fields: dict[str, Any] = dict(found)
             try:
-                told["tokens"], told["phases"] = json.loads(told["tokens"]), json.loads(told["phases"])
-                told["right"], told["steps"] = bool(told["right"]), steps_from_text(told["steps"])
+                fields["tokens"], fields["phases"] = (
+                    json.loads(fields["tokens"]),
+                    json.loads(fields["phases"]),
+                )
+                fields["right"], fields["steps"] = bool(fields["right"]), steps_from_text(fields["steps"])
             except (LookupError, TypeError, ValueError) as error:
-                raise self._damaged(f"run of problem {told['position']}, {told['cell']}", error) from error
-            yield Row(**told)
+                what = f"run of problem {fields['position']}, {fields['cell']}"
+                raise damage(self.path, what, error) from error
+            yield Row(**fields)
 
     def events(self, key: RunKey) -> list[Event]:
         """Every event of a run. Raises ConfigError if there is no such run."""
@@ -242,7 +185,7 @@ class Store:
         try:
             return unpacked(*found)
         except (TypeError, ValueError, zlib.error) as error:
-            raise self._damaged(f"events of problem {key.position}, {key.cell}", error) from error
+            raise damage(self.path, f"events of problem {key.position}, {key.cell}", error) from error
 
     def add_reading(self, session: int, position: int, role: str, seconds: float) -> None:
         """Note how long a model took to read a problem before the measured runs."""
@@ -250,10 +193,10 @@ class Store:
 
     def readings(self) -> dict[str, list[float]]:
         """Seconds to read a problem, by role."""
-        told: dict[str, list[float]] = {}
+        found: dict[str, list[float]] = {}
         for role, seconds in self._db.execute("select role, seconds from readings"):
-            told.setdefault(role, []).append(seconds)
-        return told
+            found.setdefault(role, []).append(seconds)
+        return found
 
     # ------------------------------------------------------------ judged steps
 
@@ -261,25 +204,9 @@ class Store:
         """What the judge said of labelled steps, by item and prompt."""
         return {(i, p): json.loads(t) for i, p, t in self._db.execute("select * from judged")}
 
-    def add_judged(self, item: str, prompt: str, told: Mapping[str, Any]) -> None:
+    def add_judged(self, item: str, prompt: str, reply: Mapping[str, Any]) -> None:
         """Keep one judged step."""
-        self._db.execute("insert into judged values (?, ?, ?)", (item, prompt, compact(told)))
-
-    def _damaged(self, what: str, error: Exception) -> StudyError:
-        return StudyError(f"{self.path} is damaged ({what}: {type(error).__name__}); {_DAMAGED}")
-
-    def _transaction(self) -> sqlite3.Connection:
-        self._db.execute("begin immediate")
-        return self._db
-
-
-def _room(path: Path) -> str:
-    """A hint where room is missing: SQLite calls it an I/O error if it cannot make its own files."""
-    try:
-        free = shutil.disk_usage(path.parent).free
-    except OSError:
-        return ""
-    return "" if free > _LEAST_ROOM else f"; its disk is full ({free:,} bytes are left)"
+        self._db.execute("insert into judged values (?, ?, ?)", (item, prompt, compact(reply)))
 
 
 def _apart(key: str, known: Any, now: Any) -> tuple[str, object, object] | None:
@@ -294,7 +221,7 @@ def _apart(key: str, known: Any, now: Any) -> tuple[str, object, object] | None:
 
 
 def _longer(one: tuple[Problem, ...], other: tuple[Problem, ...]) -> tuple[Problem, ...] | None:
-    """The longer one, if the shorter is how it begins."""
+    """The longer one, if the shorter is how it starts."""
     short, long = sorted((one, other), key=len)
     return long if long[: len(short)] == short else None
 

@@ -1,10 +1,11 @@
 """A study read back from its store: rows by cell, and what each figure needs of them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from specreason.eval.grid import Cell, short_labels
+from specreason.eval.cells import SCHEME, Cell, flat, matters, short_names
 from specreason.eval.rows import Row
 from specreason.eval.statistics import Floats, per_problem
 from specreason.eval.store import Store
@@ -15,11 +16,15 @@ _EMULATED = "emulation/"  # how the emulated servers' model names begin (`specre
 
 @dataclass(frozen=True, slots=True)
 class CellRuns:
-    """The runs of one cell. `name` tells only what sets it apart from the study's other cells."""
+    """The runs of one cell. `name` says only what sets it apart from the study's other cells.
+
+    `settings`: all of its runs, by dotted key.
+    """
 
     cell: Cell
     name: str
     rows: Sequence[Row]
+    settings: Mapping[str, Any]
 
     @property
     def whole(self) -> list[Row]:
@@ -42,9 +47,9 @@ class CellRuns:
 
 @dataclass(frozen=True, slots=True)
 class StudyData:
-    """All that a report tells of. `task`: name, source, fingerprint; `sessions`: see `facts`.
+    """All that a report shows. `task`: name, source, fingerprint; `sessions`: see `facts`.
 
-    `sampling`, `reasoning`: the settings that all cells have in common.
+    `settings`: those that all cells have in common, by dotted key.
     """
 
     path: str
@@ -55,8 +60,7 @@ class StudyData:
     readings: Mapping[str, Sequence[float]]
     models: Mapping[str, str]
     seed: int
-    sampling: Mapping[str, Any]
-    reasoning: Mapping[str, Any]
+    settings: Mapping[str, Any]
 
     @property
     def emulated(self) -> bool:
@@ -64,18 +68,28 @@ class StudyData:
         return any(model.startswith(_EMULATED) for model in self.models.values())
 
     def reference(self, of: Cell, scheme: str) -> CellRuns | None:
-        """The cell of `scheme` that `of` is fairly compared with: same budget, as many at once."""
-        for found in self.cells:
-            same = (found.cell.budget, found.cell.concurrency) == (of.budget, of.concurrency)
-            if found.cell.scheme == scheme and same and found.cell != of:
-                return found
-        return None
+        """The cell of `scheme` that `of` is fairly compared with: as many at once, and the same settings.
+
+        Of settings only those count that matter under both schemes.
+        """
+
+        def alike(cell: Cell) -> bool:
+            keys = {key for key, _ in (*cell.overrides, *of.overrides) if key != SCHEME}
+            shared = [key for key in keys if matters(key, scheme) and matters(key, of.scheme)]
+            return cell.concurrency == of.concurrency and all(
+                cell.value(key) == of.value(key) for key in shared
+            )
+
+        found = (runs for runs in self.cells if runs.cell.scheme == scheme and runs.cell != of)
+        return next((runs for runs in found if alike(runs.cell)), None)
 
 
 def read_study(store: Store) -> StudyData:
     """Everything but the events."""
     cells = store.cells()
-    names = short_labels(cells)
+    names = short_names(cells)
+    common: dict[str, Any] = store.fact("settings") or {}
+    varied = {key for cell in cells for key, _ in cell.overrides}
     rows: dict[str, list[Row]] = {cell.label: [] for cell in cells}
     for row in store.rows():
         rows[row.cell].append(row)
@@ -83,13 +97,16 @@ def read_study(store: Store) -> StudyData:
         path=str(store.path),
         task=store.fact("task"),
         problems=store.problems(),
-        cells=[CellRuns(cell, names[cell], rows[cell.label]) for cell in cells if rows[cell.label]],
+        cells=[
+            CellRuns(cell, names[cell.label], found, flat(json.loads(store.settings(cell))))
+            for cell in cells
+            if (found := rows[cell.label])
+        ],
         sessions=store.sessions(),
         readings=store.readings(),
         models=store.fact("models"),
         seed=store.fact("seed"),
-        sampling=store.fact("sampling") or {},
-        reasoning=store.fact("reasoning") or {},
+        settings={key: value for key, value in common.items() if key not in varied},
     )
 
 
@@ -102,8 +119,8 @@ def paired(a: Mapping[int, Sequence[float]], b: Mapping[int, Sequence[float]]) -
 def _by_problem(
     rows: Sequence[Row], value: Callable[[Row], float], among: set[int] | None
 ) -> Mapping[int, list[float]]:
-    told: dict[int, list[float]] = {}
+    found: dict[int, list[float]] = {}
     for row in rows:
         if among is None or row.position in among:
-            told.setdefault(row.position, []).append(value(row))
-    return told
+            found.setdefault(row.position, []).append(value(row))
+    return found

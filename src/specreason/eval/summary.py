@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from specreason.eval.grid import judges
+from specreason.eval.cells import speculates
 from specreason.eval.rows import Row
 from specreason.eval.statistics import (
     Estimate,
@@ -15,6 +15,8 @@ from specreason.eval.statistics import (
     typical_speedup,
 )
 from specreason.eval.study import CellRuns, StudyData, paired
+
+_BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +58,17 @@ class Summary:
 
 def summarised(study: StudyData, against: Sequence[str]) -> list[Summary]:
     """Every cell, compared with the cells of the schemes `against` that it can be compared with."""
-    within = _within_budget(study)
-    return [_summary(study, runs, against, within) for runs in study.cells]
+    return [_summary(study, runs, against) for runs in study.cells]
 
 
-def _summary(
-    study: StudyData, runs: CellRuns, against: Sequence[str], within: Mapping[tuple[int, int], set[int]]
-) -> Summary:
+def _summary(study: StudyData, runs: CellRuns, against: Sequence[str]) -> Summary:
     rows, whole = runs.rows, runs.whole
     seconds = per_problem(runs.seconds()) if whole else None
-    kept = within.get((runs.cell.budget, runs.cell.concurrency))
-    in_budget: Mapping[int, Sequence[float]] = runs.right(kept) if kept is not None else {}
+    in_budget = _right_in_budget(study, runs)
     drafts = sum(row.drafts for row in rows)
     steps = [step for row in rows for step in row.steps]
     prompt = _token_sum(rows, "prompt")
-    judged = judges(runs.cell.scheme)
+    judged = speculates(runs.cell.scheme)
     references = [
         found
         for name in against
@@ -110,30 +108,28 @@ def versus(reference: CellRuns, runs: CellRuns) -> Versus:
     )
 
 
-def _within_budget(study: StudyData) -> dict[tuple[int, int], set[int]]:
-    """For each budget and concurrency, the problems of which no base run was cut by its budget."""
-    told: dict[tuple[int, int], set[int]] = {}
-    for runs in study.cells:
-        if runs.cell.scheme == "base":
-            cut = {row.position for row in runs.rows if row.hit_budget}
-            told[runs.cell.budget, runs.cell.concurrency] = runs.problems - cut
-    return told
+def _right_in_budget(study: StudyData, runs: CellRuns) -> Mapping[int, list[float]]:
+    """Right or not, over the problems of which no run of the base model alone was cut by its budget."""
+    base = runs if runs.cell.scheme == _BASE else study.reference(runs.cell, _BASE)
+    if base is None:
+        return {}
+    return runs.right(base.problems - {row.position for row in base.rows if row.hit_budget})
 
 
 def _busy_s(rows: Sequence[Row]) -> float:
     """Seconds in which at least one run was under way."""
     busy, until = 0.0, 0.0
-    for begun, ended in sorted((row.started_at, row.started_at + row.seconds) for row in rows):
-        busy += max(0.0, ended - max(begun, until))
+    for started, ended in sorted((row.started_at, row.started_at + row.seconds) for row in rows):
+        busy += max(0.0, ended - max(started, until))
         until = max(until, ended)
     return busy
 
 
 def _mean_of(rows: Sequence[Row], value: Callable[[Row], float]) -> Estimate | None:
-    told: dict[int, list[float]] = {}
+    found: dict[int, list[float]] = {}
     for row in rows:
-        told.setdefault(row.position, []).append(value(row))
-    return mean(per_problem(told)) if told else None
+        found.setdefault(row.position, []).append(value(row))
+    return mean(per_problem(found)) if found else None
 
 
 def _tokens(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -153,9 +149,9 @@ def _phases(rows: Sequence[Row]) -> dict[str, float]:
     if not rows:
         return {}
     names = dict.fromkeys(phase for row in rows for phase in row.phases)
-    told = {name: sum(row.phases.get(name, 0.0) for row in rows) / len(rows) for name in names}
+    waited = {name: sum(row.phases.get(name, 0.0) for row in rows) / len(rows) for name in names}
     total = sum(row.seconds for row in rows) / len(rows)
-    return told | {"own": max(0.0, total - sum(told.values()))}
+    return waited | {"own": max(0.0, total - sum(waited.values()))}
 
 
 def _token_sum(rows: Sequence[Row], fate: str) -> int:

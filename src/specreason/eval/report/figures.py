@@ -1,9 +1,12 @@
 """The figures of a report: what the paper shows, for the user's own pair."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from specreason.eval.grid import Cell, judges
+from pydantic import JsonValue
+
+from specreason.eval.cells import Cell, short_name, speculates, varying
 from specreason.eval.report.charts import Figure, chart, colour, drawn, layered, quantity, shape
 from specreason.eval.rows import Row
 from specreason.eval.statistics import Estimate
@@ -21,7 +24,7 @@ def figures(summaries: Sequence[Summary]) -> Iterator[Figure]:
     yield from _sweeps(summaries)
     yield _tokens(summaries)
     yield _thinking(summaries)
-    judged = [s for s in summaries if judges(s.runs.cell.scheme)]
+    judged = [s for s in summaries if speculates(s.runs.cell.scheme)]
     if judged:
         # One cell stands for the rest: the first one, unless it is a sweep's edge.
         yield from _chain(judged[len(judged) // 2])
@@ -29,12 +32,12 @@ def figures(summaries: Sequence[Summary]) -> Iterator[Figure]:
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Which (seconds, accuracy) points no other point beats in both, fastest first."""
-    best, told = -1.0, list[int]()
+    best, found = -1.0, list[int]()
     for number in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):
         if points[number][1] > best:
             best = points[number][1]
-            told.append(number)
-    return told
+            found.append(number)
+    return found
 
 
 def _pareto(summaries: Sequence[Summary]) -> Figure:
@@ -79,44 +82,39 @@ def _pareto(summaries: Sequence[Summary]) -> Figure:
 
 
 def _sweeps(summaries: Sequence[Summary]) -> Iterator[Figure]:
-    axes: list[tuple[str, str, Callable[[Cell], float | None]]] = [
-        ("threshold", "threshold", lambda cell: cell.threshold),
-        ("first-n", "first steps by the base model", lambda cell: cell.first_n),
-        ("budget", "thinking budget, tokens", lambda cell: cell.budget),
-        ("load", "problems at once", lambda cell: cell.concurrency),
+    """Over each key with several numbers, and over concurrency: how accuracy and latency go with it."""
+    cells = [s.runs.cell for s in summaries]
+    keys, loads = varying(cells), len({cell.concurrency for cell in cells}) > 1
+    axes: list[tuple[str, Callable[[Cell], JsonValue]]] = [
+        (key, partial(Cell.value, key=key)) for key in keys
     ]
-    for name, title, value in axes:
-        rows = [row for s in summaries if (row := _swept(s, value, name)) is not None]
+    if loads:
+        axes.append(("problems at once", lambda cell: cell.concurrency))
+    for title, value in axes:
+        others = [key for key in keys if key != title]
+        rows = [
+            {"x": x, "series": short_name(s.runs.cell, others, loads=loads and title in keys)}
+            | _spread("accuracy", s.accuracy)
+            | _spread("seconds", s.median_s)
+            for s in summaries
+            if isinstance(x := value(s.runs.cell), int | float) and not isinstance(x, bool)
+        ]
         if len({row["x"] for row in rows}) < 2:
             continue
+        name = title.rpartition(".")[2].replace(" ", "-")
         yield _sweep(
             f"{name}-accuracy", f"Accuracy by {title}", rows, title, ("accuracy", "pass@1", _PERCENT)
         )
         timed = [row for row in rows if "seconds" in row]
-        shown = ("seconds", "median seconds", "~g")
-        yield _sweep(f"{name}-latency", f"Latency by {title}", timed, title, shown)
-
-
-def _swept(s: Summary, value: Callable[[Cell], float | None], axis: str) -> dict[str, Any] | None:
-    x = value(s.runs.cell)
-    if x is None:
-        return None
-    cell = s.runs.cell
-    others: dict[str, str] = {
-        "threshold": "" if cell.threshold is None else f"≥{cell.threshold:g}",
-        "first-n": f"n={cell.first_n}" if cell.first_n else "",
-        "budget": f"budget {cell.budget}",
-        "load": f"{cell.concurrency} at once" if cell.concurrency > 1 else "",
-    }
-    series = " ".join([cell.scheme, *(text for name, text in others.items() if name != axis and text)])
-    row: dict[str, Any] = {"x": x, "series": series} | _spread("accuracy", s.accuracy)
-    return row | (_spread("seconds", s.median_s) if s.median_s else {})
+        yield _sweep(
+            f"{name}-latency", f"Latency by {title}", timed, title, ("seconds", "median seconds", "~g")
+        )
 
 
 def _sweep(
-    name: str, title: str, rows: Sequence[dict[str, Any]], x_title: str, told: tuple[str, str, str]
+    name: str, title: str, rows: Sequence[dict[str, Any]], x_title: str, shown: tuple[str, str, str]
 ) -> Figure:
-    field, y_title, form = told
+    field, y_title, form = shown
     series = list(dict.fromkeys(row["series"] for row in rows))
     x = quantity("x", "x", x_title, axis={"values": sorted({row["x"] for row in rows}), "format": "~g"})
     y = quantity("y", field, y_title, axis={"format": form})
@@ -185,8 +183,10 @@ def _chain(s: Summary) -> Iterator[Figure]:
                 at = float(round(step.score))
                 scores[at, step.verdict] = scores.get((at, step.verdict), 0) + 1
     if scores:
-        told = [{"score": at, "verdict": verdict, "drafts": n} for (at, verdict), n in sorted(scores.items())]
-        bars = chart(told).mark_bar(size=26, stroke="var(--page)").encode(
+        counts = [
+            {"score": at, "verdict": verdict, "drafts": n} for (at, verdict), n in sorted(scores.items())
+        ]
+        bars = chart(counts).mark_bar(size=26, stroke="var(--page)").encode(
             x=quantity("x", "score", "score", domain=[-0.5, 9.5], axis={"values": list(range(10))}),
             y=quantity("y", "drafts", "drafts", zero=True), color=colour("verdict", ["accepted", "rejected"]),
         )  # fmt: skip

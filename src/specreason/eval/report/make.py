@@ -43,8 +43,8 @@ def _warnings(study: StudyData, against: str) -> Iterator[str]:
     most = max(len(runs.rows) for runs in study.cells)
     missing = {runs.name: most - len(runs.rows) for runs in study.cells if len(runs.rows) < most}
     if missing:
-        told = ", ".join(f"{name} {count}" for name, count in missing.items())
-        yield f"Not finished: of {most} runs of each cell there are still to come: {told}."
+        names = ", ".join(f"{name} {count}" for name, count in missing.items())
+        yield f"Not finished: of {most} runs of each cell there are still to come: {names}."
     apart = [
         runs.name
         for runs in study.cells
@@ -54,7 +54,7 @@ def _warnings(study: StudyData, against: str) -> Iterator[str]:
     if apart:
         yield (
             f"{', '.join(apart)}: run in other sessions than {against}, so they did not take turns with it. "
-            "Their speed-ups also tell how busy the machine was."
+            "Their speed-ups also show how busy the machine was."
         )
 
 
@@ -74,7 +74,7 @@ def _headlines(study: StudyData, against: str) -> Iterator[str]:
 
 
 def _traces(store: Store, study: StudyData, count: int) -> dict[str, list[Trace]]:
-    """Runs of the problems on which the cells differ most, told step by step."""
+    """Runs of the problems on which the cells differ most, step by step."""
     first: dict[int, list[tuple[str, Row]]] = {}
     for runs in study.cells:
         for row in runs.rows:
@@ -83,9 +83,9 @@ def _traces(store: Store, study: StudyData, count: int) -> dict[str, list[Trace]
     ranked = sorted(
         first, key=lambda position: (-_disagreement([row for _, row in first[position]]), position)
     )
-    told: dict[str, list[Trace]] = {}
+    traces: dict[str, list[Trace]] = {}
     for position in sorted(ranked[:count]):
-        told[study.problems[position].id] = [
+        traces[study.problems[position].id] = [
             Trace(
                 name,
                 row.right,
@@ -96,7 +96,7 @@ def _traces(store: Store, study: StudyData, count: int) -> dict[str, list[Trace]
             )
             for name, row in first[position]
         ]
-    return told
+    return traces
 
 
 def _disagreement(rows: Sequence[Row]) -> float:

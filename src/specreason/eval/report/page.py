@@ -26,7 +26,7 @@ class TracedStep:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One run of one problem, told step by step."""
+    """One run of one problem, step by step."""
 
     cell: str
     right: bool
@@ -71,7 +71,7 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
     models: Mapping[str, Any] = last.get("settings", {})
     behind_urls = any(models.get(role, {}).get("url") for role in ("base", "small"))
     machines = {str(session.get("machine")) for session in study.sessions}
-    told = [
+    facts = [
         ("task", f"{study.task['name']} ({study.task['source']}), fingerprint {study.task['fingerprint']}"),
         ("models", ", ".join(f"{role} {model}" for role, model in study.models.items())),
         (
@@ -88,26 +88,25 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
                 else ". Sequentially they work in turn: the base model alone has the cores of the pair."
             ),
         ),
-        ("order", "problem by problem (under load: block by block); schemes take turns, who begins changes"),
+        ("order", "problem by problem (under load: block by block); cells take turns, the first one changes"),
         ("warm-up", "every model reads a problem once before its measured runs, the same for all schemes"),
         ("seeds", f"from {study.seed}, the cell, the problem and the sample"),
         ("versions", ", ".join(f"{name} {found}" for name, found in versions.items())),
         ("sessions", f"{len(study.sessions)} (a study goes on where it was stopped)"),
-        ("sampling", _told(study.sampling)),
-        ("settings of the method", _told(study.reasoning)),
+        ("settings of all cells", _shown(study.settings)),
         ("commands", "; ".join(dict.fromkeys(str(s.get("command", "")) for s in study.sessions))),
     ]  # fmt: skip
     for role, engine in dict(last.get("engines", {})).items():
         able = ", ".join(f"{name} {value}" for name, value in engine.get("capabilities", {}).items())
-        told.append(
+        facts.append(
             (f"{role} engine", f"{engine.get('model')}, context {engine.get('context_length')}; {able}")
         )
-    return told
+    return facts
 
 
 def traced_steps(events: Sequence[Event]) -> list[TracedStep]:
     """The kept steps of a run, each with what became of its draft."""
-    told: list[TracedStep] = []
+    steps: list[TracedStep] = []
     draft, score, reason = "", "", ""
     for event in events:
         match event:
@@ -121,16 +120,16 @@ def traced_steps(events: Sequence[Event]) -> list[TracedStep]:
                 note = ", ".join(
                     part for part in (score, f"draft rejected: {reason}" if reason else "") if part
                 )
-                told.append(
+                steps.append(
                     TracedStep(event.author, event.text.strip(), note, draft.strip() if reason else None)
                 )
                 draft, score, reason = "", "", ""
             case _:
                 pass
-    return told
+    return steps
 
 
-def _told(settings: Mapping[str, Any]) -> str:
+def _shown(settings: Mapping[str, Any]) -> str:
     """Each with its value; line breaks in it are written as such."""
     shown = {name: str(value).replace("\n", "\\n") for name, value in settings.items() if value is not None}
     return ", ".join(f"{name} {value}" for name, value in shown.items() if value)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from specreason.eval.grid import judges
+from specreason.eval.cells import speculates
 from specreason.eval.statistics import Estimate
 from specreason.eval.study import StudyData
 from specreason.eval.summary import Summary, Versus
@@ -24,7 +24,7 @@ def tables(study: StudyData, summaries: Sequence[Summary]) -> Iterator[Table]:
     yield _main(summaries)
     yield from _versus(summaries)
     yield _in_budget(summaries)
-    if any(judges(s.runs.cell.scheme) for s in summaries):
+    if any(speculates(s.runs.cell.scheme) for s in summaries):
         yield _drafts(summaries)
     yield _tokens(summaries)
     yield _time(study, summaries)
@@ -33,17 +33,17 @@ def tables(study: StudyData, summaries: Sequence[Summary]) -> Iterator[Table]:
 def per_problem(study: StudyData) -> Table:
     """Every problem under every cell: right answers of samples, and mean seconds."""
     head = ["problem", "expected", *(runs.name for runs in study.cells)]
-    told: dict[int, list[str]] = {}
+    lines: dict[int, list[str]] = {}
     for column, runs in enumerate(study.cells):
         right, seconds = runs.right(), runs.seconds()
         broken = {row.position for row in runs.rows if row.error is not None}
         for position, values in right.items():
-            cells = told.setdefault(position, ["-"] * len(study.cells))
+            cells = lines.setdefault(position, ["-"] * len(study.cells))
             share = "✓" if min(values) == 1 else "✗" if max(values) == 0 else f"{sum(values):g}/{len(values)}"
             took = seconds.get(position)
             time = f" {sum(took) / len(took):.1f} s" if took else ""
             cells[column] = f"{share}{time}{' (broke off)' if position in broken else ''}"
-    rows = [[study.problems[n].id, study.problems[n].answer, *cells] for n, cells in sorted(told.items())]
+    rows = [[study.problems[n].id, study.problems[n].answer, *cells] for n, cells in sorted(lines.items())]
     note = "✓ all samples right, ✗ none; mean seconds. Every event of a run: specreason eval trace."
     return Table("Problem by problem", note, head, rows)
 
@@ -86,7 +86,7 @@ def _versus(summaries: Sequence[Summary]) -> Iterator[Table]:
             [s.runs.name, points(v.accuracy), times(v.speedup), times(v.typical_speedup)] for s, v in pairs
         ]
         note = (
-            "Paired by problem, at the same budget and load. Total: seconds of all problems together. "
+            "Paired by problem, under the same settings and load. Total: seconds of all problems together. "
             "Typical: geometric mean of the problems' own ratios, where a long problem counts as much as a "
             "short one."
         )
@@ -112,7 +112,7 @@ def _drafts(summaries: Sequence[Summary]) -> Table:
     rows = [
         [s.runs.name, share(s.acceptance), share(s.unscorable), share(s.steps_by_small), f"{s.degraded}"]
         for s in summaries
-        if judges(s.runs.cell.scheme)
+        if speculates(s.runs.cell.scheme)
     ]
     note = "Unscorable: the judge's reply was no digit. Without drafter: ended by the base model alone."
     head = ["scheme", "drafts accepted", "scores unreadable", "steps by the small model", "without drafter"]

@@ -14,9 +14,9 @@ from specreason.config import Settings, load_settings
 from specreason.config.load import nearest
 from specreason.engines.opening import open_engine
 from specreason.errors import ConfigError, InputError
-from specreason.eval.judging_statistics import Threshold, auc, reliability, threshold_for
-from specreason.eval.labelled_steps import LabelledStep, labelled_steps, spread
-from specreason.eval.score_steps import METHODS, Judged, judged_steps
+from specreason.eval.calibration.judging_statistics import Threshold, auc, reliability, threshold_for
+from specreason.eval.calibration.labelled_steps import LabelledStep, labelled_steps, spread
+from specreason.eval.calibration.score_steps import METHODS, Judged, judged_steps
 from specreason.eval.store import Store
 from specreason.models.pair_settings import resolve
 from specreason.reasoning.judging import JudgePrompt

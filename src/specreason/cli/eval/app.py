@@ -22,7 +22,7 @@ _EXTRA = {
 }
 
 app = typer.Typer(
-    help="Run studies of a pair: accuracy and speed of schemes, thresholds and budgets, with error bars.",
+    help="Run studies of a pair: accuracy and speed under any settings, with error bars.",
     no_args_is_help=True,
 )
 Store = Annotated[Path, typer.Argument(help="The study: the file that `eval run` wrote.")]
@@ -31,9 +31,9 @@ Pair = Annotated[str | None, typer.Option(help="A named pair of `specreason mode
 
 
 def work(module: str) -> Any:
-    """A module of this package that needs the extra `eval`."""
+    """A module of this room, which needs the extra `eval`."""
     try:
-        return import_module(f"specreason.cli.{module}")
+        return import_module(f"specreason.cli.eval.{module}")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -49,17 +49,17 @@ def run(
             help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file: lines of id, problem, answer.",
         ),
     ],
-    schemes: Annotated[
-        str | None, typer.Option(help="Schemes, commas between (default: all without +decode).")
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            help="A setting and its values, for example scheme=base,specreason or token_budget=1024,4096. "
+            "Several make every combination (default: the scheme of the settings, base and small).",
+        ),
     ] = None,
-    thresholds: Annotated[
-        str | None, typer.Option(help="Thresholds, for example 3,5,7,9 (default: the setting).")
-    ] = None,
-    first_n: Annotated[
-        str | None, typer.Option("--first-n", help="First steps by the base model, for example 0,10,20.")
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Thinking tokens: 2048,8192, or 2048..16384 in doublings.")
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of all cells, for example temperature=0."),
     ] = None,
     samples: Annotated[int, typer.Option(help="Runs of each problem in each cell.", min=1)] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first problems.", min=1)] = None,
@@ -68,7 +68,6 @@ def run(
         str, typer.Option(help="Problems solved at once; several (1,16) measure latency under each load.")
     ] = "1",
     seed: Annotated[int, typer.Option(help="Seed of samples and of the order of choices.", min=0)] = 0,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="The study's file; one that is there is gone on with.")
     ] = None,
@@ -79,15 +78,15 @@ def run(
     pair: Pair = None,
 ) -> None:
     """Run a study, or go on with it: the same command again does only what is missing."""
-    axes = {"schemes": schemes, "thresholds": thresholds, "first_n": first_n, "budget": budget}
-    work("eval_run").run(
+    work("run").run(
         task=task,
-        axes=axes | {"concurrency": concurrency},
+        vary=vary or (),
+        set_=set_ or (),
+        concurrency=concurrency,
         samples=samples,
         limit=limit,
         skip=skip,
         seed=seed,
-        temperature=temperature,
         store=store,
         retry_errors=retry_errors,
         config=config,
@@ -106,7 +105,7 @@ def report(
     traces: Annotated[int, typer.Option(help="Problems whose traces are part of the page.", min=0)] = 20,
 ) -> None:
     """Write the tables and figures of a study: one HTML page that needs no network, and Markdown."""
-    work("eval_report").report(store, html=html, markdown=markdown, against=against, traces=traces)
+    work("report").report(store, html=html, markdown=markdown, against=against, traces=traces)
 
 
 @app.command("compare")
@@ -115,7 +114,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="The other one.")],
 ) -> None:
     """Say what can be concluded from two runs of the same problems, and what cannot."""
-    work("eval_report").compare(a, b)
+    work("report").compare(a, b)
 
 
 @app.command("trace")
@@ -126,7 +125,7 @@ def trace(
     sample: Annotated[int, typer.Option(help="Which sample.", min=0)] = 0,
 ) -> None:
     """Print every event of one run, as JSON Lines (docs/trace.md)."""
-    work("eval_report").trace(store, problem, cell, sample)
+    work("report").trace(store, problem, cell, sample)
 
 
 @app.command("score-quality")
@@ -148,7 +147,7 @@ def score_quality(
     pair: Pair = None,
 ) -> None:
     """Measure how well the base model's score tells right steps from wrong ones."""
-    work("eval_quality").score_quality(
+    work("quality").score_quality(
         steps,
         prompts=prompts,
         limit=limit,

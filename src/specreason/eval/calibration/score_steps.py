@@ -7,8 +7,8 @@ from typing import Any
 from specreason.config import EngineSettings
 from specreason.engines.chat_format import open_turn, thinks
 from specreason.engines.protocol import Engine, Message
-from specreason.eval.judging_statistics import ScoredStep
-from specreason.eval.labelled_steps import LabelledStep
+from specreason.eval.calibration.judging_statistics import ScoredStep
+from specreason.eval.calibration.labelled_steps import LabelledStep
 from specreason.eval.store import Store
 from specreason.reasoning.judge import CANDIDATES, Method, score
 from specreason.reasoning.judging import JudgePrompt, question_for

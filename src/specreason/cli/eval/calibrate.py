@@ -9,16 +9,16 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from specreason.cli.eval_quality import threshold_text
+from specreason.cli.eval.quality import threshold_text
 from specreason.config import Settings, load_settings
 from specreason.config.load import DEFAULT_FILE
 from specreason.engines.opening import open_engine
 from specreason.errors import ConfigError, InputError
-from specreason.eval.judging_statistics import ScoredStep, Threshold, surest, threshold_for
-from specreason.eval.labelled_steps import LabelledStep, labelled_steps, spread
-from specreason.eval.score_steps import judged_steps
+from specreason.eval.calibration.judging_statistics import ScoredStep, Threshold, surest, threshold_for
+from specreason.eval.calibration.labelled_steps import LabelledStep, labelled_steps, spread
+from specreason.eval.calibration.score_steps import judged_steps
+from specreason.eval.calibration.write_threshold import write_threshold
 from specreason.eval.store import Store
-from specreason.eval.write_threshold import write_threshold
 from specreason.models.pair_settings import resolve
 from specreason.reasoning.judging import JudgePrompt
 

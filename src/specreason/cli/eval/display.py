@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from specreason.eval.grid import short_labels
+from specreason.eval.cells import short_names
+from specreason.eval.plan import Plan
 from specreason.eval.rows import Row
-from specreason.eval.runner import Plan
 
 _LINE_EVERY_S = 30.0
 
@@ -35,13 +35,13 @@ class StudyDisplay:
         self._console = console
         self._plan = plan
         self._each = len(plan.task.problems) * plan.samples
-        names = short_labels(plan.cells)
-        self._cells = {cell.label: _Progress(names[cell]) for cell in plan.cells}
+        names = short_names(plan.cells)
+        self._cells = {label: _Progress(name) for label, name in names.items()}
         self._at_once = {cell.label: cell.concurrency for cell in plan.cells}
         for row in before:
             self._count(row)
         self._found = sum(cell.done for cell in self._cells.values())
-        self._began = self._told = time.monotonic()
+        self._started = self._shown = time.monotonic()
         self._live = Live(console=console, get_renderable=self._table, auto_refresh=False, transient=False)
 
     def __enter__(self) -> Self:
@@ -64,11 +64,11 @@ class StudyDisplay:
         """Count one more run."""
         self._count(row)
         now = time.monotonic()
-        if self._console.is_terminal and now - self._told > 0.25:
-            self._told = now
+        if self._console.is_terminal and now - self._shown > 0.25:
+            self._shown = now
             self._live.refresh()
-        elif not self._console.is_terminal and now - self._told > _LINE_EVERY_S:
-            self._told = now
+        elif not self._console.is_terminal and now - self._shown > _LINE_EVERY_S:
+            self._shown = now
             self._console.print(self._line(), soft_wrap=True)
 
     def _count(self, row: Row) -> None:
@@ -103,7 +103,7 @@ class StudyDisplay:
         done = sum(cell.done for cell in self._cells.values())
         total = self._each * len(self._cells)
         made = done - self._found
-        spent = time.monotonic() - self._began
+        spent = time.monotonic() - self._started
         eta = _clock(spent / made * (total - done)) if made else "unknown" if done < total else "nothing"
         return f"{done} of {total} runs, {_clock(spent)} so far, {eta} left"
 

@@ -1,0 +1,104 @@
+"""Settings as they are written on the command line of a study: `--vary KEY=V1,V2` and `--set KEY=VALUE`."""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import JsonValue
+
+from specreason.config import load_settings
+from specreason.config.load import nearest, setting_keys
+from specreason.errors import ConfigError
+from specreason.eval.cells import SCHEME, STUDIED, Cell, cells_of, flat, studied
+
+_ALONE = ("base", "small")
+# What differs between runs by itself, and what a session has only once.
+_SEED = "sampling.seed"
+
+
+def cells_from(
+    vary: Sequence[str], concurrency: str, config: Path | None, flags: Mapping[str, Any]
+) -> list[Cell]:
+    """The cells; each value is checked like a setting. Raises ConfigError, which names key, value and fix.
+
+    `flags`: the settings of all cells, by dotted key. If neither names a scheme: that of the settings, and
+    each model alone.
+    """
+    varied: dict[str, list[JsonValue]] = {}
+    for text in vary:
+        key, values = _split("--vary", text)
+        if key in varied:
+            raise ConfigError(f"--vary has '{key}' twice; write all of its values with commas between")
+        if (section := key.partition(".")[0]) not in STUDIED:
+            raise ConfigError(
+                f"--vary {key}: models are opened once for a study, so they cannot differ in [{section}]; "
+                "make a study for each value, and put them side by side with specreason eval compare"
+            )
+        if key == _SEED:
+            raise ConfigError(f"--vary {key}: each run has a seed of its own; give --samples for more runs")
+        varied[key] = [_checked(key, value, config, flags) for value in _values("--vary", key, values)]
+    if SCHEME not in varied:
+        own = flat(studied(load_settings(config, flags)))[SCHEME]
+        varied[SCHEME] = [own] if SCHEME in flags else list(dict.fromkeys([own, *_ALONE]))
+    return list(cells_of(varied, _at_once(concurrency)))
+
+
+def flags_from(texts: Iterable[str]) -> dict[str, Any]:
+    """The settings of `--set KEY=VALUE`, by dotted key."""
+    flags: dict[str, Any] = {}
+    for text in texts:
+        key, value = _split("--set", text)
+        flags[key] = _value(value)
+    return flags
+
+
+def _split(flag: str, text: str) -> tuple[str, str]:
+    """The dotted key and what stands behind it."""
+    name, equals, value = text.partition("=")
+    if not equals or not value.strip():
+        raise ConfigError(f"{flag} is '{text}'; write KEY=VALUE, for example {flag} token_budget=2048")
+    return _key(flag, name.strip()), value.strip()
+
+
+def _key(flag: str, name: str) -> str:
+    """The dotted key that a name stands for: itself, or the one of which it is the last part."""
+    known = list(setting_keys())
+    of_cells = [key for key in known if key.partition(".")[0] in STUDIED]
+    ends = [key for key in of_cells if key.endswith(f".{name}")]
+    if name in known or len(ends) == 1:
+        return name if name in known else ends[0]
+    if ends:
+        raise ConfigError(f"{flag} {name}: several settings end so; write one of {', '.join(ends)}")
+    raise ConfigError(f"{flag}: there is no setting '{name}'; {nearest(name, known)}")
+
+
+def _values(flag: str, key: str, text: str) -> list[Any]:
+    """The values of a list: of TOML if it is such, else with commas between."""
+    try:
+        return cast("list[Any]", tomllib.loads(f"values = [{text}]")["values"])
+    except tomllib.TOMLDecodeError:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ConfigError(f"{flag} {key} is empty; give at least one value")
+    return [_value(part) for part in parts]
+
+
+def _value(text: str) -> Any:
+    """A value of TOML, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _checked(key: str, value: object, config: Path | None, flags: Mapping[str, Any]) -> JsonValue:
+    """The value as the settings keep it. Loading them with it checks range and type, and words the error."""
+    return flat(studied(load_settings(config, {**flags, key: value})))[key]
+
+
+def _at_once(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if bad := [part for part in parts if not part.isdigit() or int(part) < 1]:
+        raise ConfigError(f"--concurrency has '{bad[0]}': it must be whole numbers from 1, for example 1,16")
+    return [int(part) for part in parts]

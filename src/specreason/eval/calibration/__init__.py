@@ -1,0 +1,1 @@
+"""How well the base model's scores tell right steps from wrong ones, and the threshold that follows."""
