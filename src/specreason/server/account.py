@@ -2,18 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from specreason.reasoning.chain import Role
 from specreason.reasoning.events import (
     AnswerDelta,
     CallEnded,
-    DrafterLost,
     Event,
+    Fallback,
     Interrupted,
     Started,
-    StepAccepted,
-    StepDrafted,
-    StepRejected,
-    StepScored,
     ThinkingEnded,
 )
 from specreason.reasoning.result import Result, Tally
@@ -23,7 +18,6 @@ from specreason.server.replies import (
     FinishReason,
     ModelTokens,
     PromptDetails,
-    StepReport,
     Usage,
 )
 
@@ -35,12 +29,11 @@ class Account:
 
     def __init__(self, index: int, *, include_steps: bool) -> None:
         self.index = index
-        self.steps: list[StepReport] = []
         self.called = False  # the answer calls tools
         self.faults: list[str] = []  # messages of failed engines; for the log, not for clients
-        self._include_steps = include_steps
+        self.include_steps = include_steps
         self._tally = Tally()
-        self._prompt_tokens: dict[Role, int | None] = {}
+        self._prompt_tokens: dict[str, int | None] = {}
         self._reported_prompt: int | None = None  # by the servers, where we do not count tokens ourselves
         self._cached: int | None = None
         self._drafted = 0
@@ -49,27 +42,14 @@ class Account:
         self._answered = False
         self._cut = False
         self._closed_for_it = False
-        self._judged = True
         self._interruptions = 0
-        self._drafts: dict[int, StepDrafted] = {}
-        self._scores: dict[int, StepScored] = {}
-        self._rejection: str | None = None
 
-    def take(self, event: Event) -> StepReport | None:
-        """Count one more event; the report of the step that it keeps, if it keeps one."""
+    def take(self, event: Event) -> None:
+        """Count one more event."""
         self._tally.take(event)
         match event:
             case Started():
-                self._prompt_tokens = dict(event.prompt_tokens)
-                self._judged = event.scheme != "small"
-            case StepDrafted():
-                self._drafts[event.sample] = event
-            case StepScored():
-                self._scores[event.sample] = event
-            case StepRejected():
-                self._rejection = event.reason
-            case StepAccepted():
-                return self._kept(event)
+                self._prompt_tokens = {**event.prompt_tokens}
             case CallEnded():
                 self._call(event)
             case ThinkingEnded():
@@ -77,15 +57,13 @@ class Account:
             case AnswerDelta():
                 self._answered = True  # also where a stop text left nothing of it
                 self._answer_pieces += 1
-            case DrafterLost():
+            case Fallback():
                 self.faults.append(event.reason)
-                self._forget()
             case Interrupted():
                 self.faults.append(event.reason)
                 self._interruptions += 1
             case _:
                 pass
-        return None
 
     @property
     def result(self) -> Result:
@@ -123,7 +101,7 @@ class Account:
         """Tokens of the kept steps and of the answer; an estimate while the answer is written."""
         return self.reasoning_tokens + self._answer_tokens + self._answer_pieces
 
-    def models(self) -> dict[Role, ModelTokens]:
+    def models(self) -> dict[str, ModelTokens]:
         """All tokens, for each model."""
         return {
             role: ModelTokens(
@@ -131,6 +109,7 @@ class Account:
                 drafted=self._drafted if role == "small" else 0,
                 kept=tokens.kept,
                 discarded=tokens.discarded,
+                scored=tokens.scored,
                 prompt=tokens.prompt,
                 cached=tokens.cached,
                 token_drafts=tokens.token_drafts,
@@ -153,38 +132,11 @@ class Account:
             answer=result.answer,
             drafts=result.drafts,
             accepted=result.accepted,
-            unscorable=result.unscorable,
+            rejections=dict(result.rejections),
             acceptance_rate=result.acceptance_rate,
             seconds=dict(result.seconds),
-            steps=self.steps if steps and self._include_steps else None,
+            steps=list(result.steps) if steps and self.include_steps else None,
         )
-
-    def _kept(self, event: StepAccepted) -> StepReport:
-        rejected = self._rejection is not None
-        accepted = bool(self._drafts) and not rejected and event.author == "small" and self._judged
-        draft, score = self._drafts.get(event.sample), self._scores.get(event.sample)
-        report = StepReport(
-            index=event.index,
-            text=event.text,
-            author=event.author,
-            verdict="accepted" if accepted else "rewritten" if rejected else "unjudged",
-            score=None if score is None else score.value,
-            rejection=self._rejection,
-            plan=self._tally.plan,
-            tokens=event.tokens,
-            salvaged=event.salvaged,
-            draft_s=None if draft is None else draft.seconds,
-            score_s=None if score is None else score.seconds,
-            write_s=event.seconds if event.author == "base" else None,
-        )
-        self._forget()
-        if self._include_steps:
-            self.steps.append(report)
-        return report
-
-    def _forget(self) -> None:
-        """The step on the table is decided."""
-        self._drafts, self._scores, self._rejection = {}, {}, None
 
     def _call(self, event: CallEnded) -> None:
         if event.phase == "draft":
@@ -207,7 +159,7 @@ class Account:
             reported -= self.reasoning_tokens
         self._reported_prompt = min(self._reported_prompt or reported, reported)
 
-    def _counted(self) -> Sequence[Role]:
+    def _counted(self) -> Sequence[str]:
         return ("base",) if "base" in self._prompt_tokens else ("small",)
 
 
@@ -216,7 +168,7 @@ def usage(accounts: Iterable[Account]) -> Usage:
     all_of_them = list(accounts)
     prompt = max((account.prompt_tokens for account in all_of_them), default=0)
     completion = sum(account.completion_tokens for account in all_of_them)
-    models: dict[Role, ModelTokens] = {}
+    models: dict[str, ModelTokens] = {}
     for account in all_of_them:
         for role, tokens in account.models().items():
             before = models.get(role, ModelTokens())

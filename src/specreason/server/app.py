@@ -99,7 +99,7 @@ def state_for(session: SpecReason, shutdown: Shutdown, tracer: Tracer, keys: Key
     metrics.gauge("queue_depth", "Problems that wait in the queue", lambda: admission.waiting)
     return ServerState(
         session=session,
-        offers=offers(session.engines, settings.reasoning.scheme, decoder=session.decoder),
+        offers=offers(session.pair.engines, settings.reasoning.scheme, decoder=session.pair.decoder),
         admission=admission,
         shutdown=shutdown,
         metrics=metrics,

@@ -11,7 +11,6 @@ from specreason.engines.waiting import Stretch, engine_time
 from specreason.reasoning.events import Event
 from specreason.server.account import Account
 from specreason.server.admission import Admission
-from specreason.server.replies import StepReport
 from specreason.server.request import SolveRequest
 from specreason.server.streaming import done_by
 from specreason.session import SpecReason
@@ -29,11 +28,10 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChoiceEvent:
-    """An event of a choice, and the report of the step that it keeps, if it keeps one."""
+    """An event of a choice."""
 
     account: Account
     event: Event
-    step: StepReport | None
 
 
 class Solving:
@@ -98,15 +96,16 @@ class Solving:
             stream = self._session.stream(
                 asked.messages,
                 reasoning=asked.reasoning,
+                policy=asked.policy,
                 sampling=asked.sampling_of(account.index),
                 terms=asked.terms,
             )
             events = await stack.enter_async_context(aclosing(stream))
             async for event in events:
-                step = account.take(event)
+                account.take(event)
                 for watcher in self._watchers:
                     watcher.take(account.index, event)
-                yield ChoiceEvent(account, event, step)
+                yield ChoiceEvent(account, event)
 
 
 async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:

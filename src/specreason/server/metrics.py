@@ -13,24 +13,23 @@ from prometheus_client import (
     generate_latest,
 )
 
-from specreason.config import method_of
 from specreason.reasoning.events import (
     AnswerDelta,
     CallEnded,
-    DrafterLost,
     Event,
     Failed,
+    Fallback,
     Interrupted,
-    Started,
-    StepAccepted,
+    SignalMeasured,
+    StepKept,
     StepRejected,
-    StepScored,
 )
+from specreason.reasoning.records import StepRecord
 from specreason.server.choices import Solving
 
 _LONG = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1800)
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_SCORES = tuple(range(10))
+_VALUES = (-5.0, -2.0, -1.0, -0.5, -0.2, -0.1, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, *map(float, range(1, 10)))
 
 
 class Metrics:
@@ -55,8 +54,14 @@ class Metrics:
         self.overhead_s = self._histogram("overhead_seconds", "Time spent in this server", _SHORT, "model")
         self.steps = self._counter("steps", "Kept steps by author", "model", "author")
         self.drafts = self._counter("drafts", "Judged drafts by verdict", "model", "verdict")
-        self.scores = self._histogram("score", "Scores of drafts, 0 to 9", _SCORES, "model")
-        self.unscorable = self._counter("unscorable", "Replies of the judge that were not a score", "model")
+        self.signals = self._histogram(
+            "signal",
+            "Values of signals: scores 0 to 9, shares, log-probabilities",
+            _VALUES,
+            "model",
+            "signal",
+        )
+        self.signal_s = self._histogram("signal_seconds", "Measuring a signal", _SHORT, "model", "signal")
         self.generated = self._counter("generated_tokens", "Tokens generated", "role", "phase")
         self.delivered = self._counter(
             "delivered_tokens", "Tokens that went into steps or answers", "role", "phase"
@@ -111,30 +116,27 @@ class RequestMetrics:
         self._began = began
         self._last_step: dict[int, float] = {}
         self._answering: set[int] = set()
-        self._scheme = ""
 
     def take(self, choice: int, event: Event) -> None:
         """See `Watcher`."""
         metrics, model = self._metrics, self._model
         match event:
-            case Started():
-                self._scheme = event.scheme
-            case StepScored(value=None):
-                metrics.unscorable.labels(model).inc()
-            case StepScored():
-                metrics.scores.labels(model).observe(event.value or 0.0)
+            case SignalMeasured(name=name, value=value):
+                metrics.signal_s.labels(model, name).observe(event.seconds)
+                if value is not None:
+                    metrics.signals.labels(model, name).observe(value)
             case StepRejected():
                 metrics.drafts.labels(model, f"rejected_{event.reason}").inc()
-            case StepAccepted():
-                self._step(choice, event)
+            case StepKept(step=step):
+                self._step(choice, step)
             case AnswerDelta() if choice not in self._answering:
                 self._answering.add(choice)
                 metrics.first_answer_s.labels(model).observe(time.perf_counter() - self._began)
             case CallEnded():
                 self._call(event)
-            case DrafterLost():
+            case Fallback():
                 metrics.degraded.labels(model).inc()
-                metrics.engine_errors.labels("drafter_lost").inc()
+                metrics.engine_errors.labels("fallback").inc()
             case Interrupted():
                 metrics.interruptions.labels(model).inc()
             case Failed():
@@ -142,7 +144,7 @@ class RequestMetrics:
             case _:
                 pass
 
-    def _step(self, choice: int, event: StepAccepted) -> None:
+    def _step(self, choice: int, step: StepRecord) -> None:
         now, model = time.perf_counter(), self._model
         before = self._last_step.get(choice)
         if before is None:
@@ -150,8 +152,8 @@ class RequestMetrics:
         else:
             self._metrics.step_interval_s.labels(model).observe(now - before)
         self._last_step[choice] = now
-        self._metrics.steps.labels(model, event.author).inc()
-        if event.author == "small" and method_of(self._scheme) == "specreason":
+        self._metrics.steps.labels(model, step.author).inc()
+        if step.outcome == "accepted":
             self._metrics.drafts.labels(model, "accepted").inc()
 
     def _call(self, event: CallEnded) -> None:

@@ -3,13 +3,14 @@
 Its fields are made from the sections of the settings, so that every setting of the method can be sent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, create_model
 
 from specreason.config import ReasoningSettings
 from specreason.config.knobs import Section
+from specreason.config.policies import policy_sections
 from specreason.server.errors import Refused
 from specreason.server.fields import Strict, whole
 
@@ -52,6 +53,11 @@ def overridden(section: Settable, given: Mapping[str, Any], path: str = "specrea
         raise Refused(f"'{param}': {message}", param=param, code=code) from None
 
 
+def policies() -> dict[str, type[Section]]:
+    """The knobs of each policy that has some, by its name."""
+    return {name: field.annotation for name, field in policy_sections().model_fields.items()}  # pyright: ignore[reportReturnType]
+
+
 def _settings(section: type[Section]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, field in section.model_fields.items():
@@ -77,7 +83,7 @@ def _nested(model: type[Strict]) -> Any:
     return (model, Field(default_factory=model))
 
 
-@settable(ReasoningSettings)
+@settable(ReasoningSettings, policy=policies())
 class RequestSettings(Strict):
     """The method's settings for this request; what is left out is as the server's settings say."""
 
@@ -86,7 +92,6 @@ class RequestSettings(Strict):
         Field(description="Report each step in the response: text, author, score, verdict, timings."),
     ] = False
 
-    @property
-    def given(self) -> dict[str, Any]:
-        """The settings that the request gives, by name."""
-        return self.model_dump(exclude_none=True, exclude={"include_steps"})
+    def given(self, *, include: set[str] | None = None, exclude: Collection[str] = ()) -> dict[str, Any]:
+        """The settings that the request gives, by name; of those only `include`, without `exclude`."""
+        return self.model_dump(exclude_none=True, include=include, exclude={"include_steps", *exclude})

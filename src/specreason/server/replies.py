@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from specreason.engines.opening import Seat
-from specreason.reasoning.chain import Role
-from specreason.reasoning.events import Ended, Phase
+from specreason.config.scheme import Role
+from specreason.engines.names import EngineName
+from specreason.reasoning.events import Ended
+from specreason.reasoning.records import Phase, StepRecord
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class ModelTokens(Reply):
     drafted: int = 0
     kept: int = 0
     discarded: int = 0
+    scored: int = 0
     prompt: int = 0
     cached: int = 0
     token_drafts: int = 0
@@ -65,31 +67,10 @@ class Usage(Reply):
     total_tokens: int
     prompt_tokens_details: PromptDetails
     completion_tokens_details: CompletionDetails
-    specreason: dict[Role, ModelTokens]
+    specreason: dict[str, ModelTokens]
 
 
 # ---------------------------------------------------------------- the extension
-
-
-class StepReport(Reply):
-    """One kept step. `score`: of its draft, 0 to 9. Seconds: waited for the draft, the score, the author.
-
-    `plan`: where `speculate` is `auto`, why it was drafted, or not. `salvaged`: how many of its tokens, at
-    the beginning, are the rejected draft's.
-    """
-
-    index: int
-    text: str
-    author: Role
-    verdict: Literal["accepted", "rewritten", "unjudged"]
-    score: Maybe[float] = None
-    rejection: Maybe[str] = None
-    plan: Maybe[str] = None
-    tokens: int
-    salvaged: int = 0
-    draft_s: Maybe[float] = None
-    score_s: Maybe[float] = None
-    write_s: Maybe[float] = None
 
 
 class ChoiceReport(Reply):
@@ -104,10 +85,10 @@ class ChoiceReport(Reply):
     answer: Annotated[str | None, Field(description="The stated answer, without the words around it.")]
     drafts: int
     accepted: int
-    unscorable: int
+    rejections: dict[str, int]
     acceptance_rate: float | None
     seconds: dict[Phase, float]
-    steps: Maybe[list[StepReport]] = None
+    steps: Maybe[list[StepRecord]] = None
 
 
 class Report(Reply):
@@ -195,7 +176,7 @@ class ChunkChoice(Reply):
 class ChunkReport(Reply):
     """The `specreason` object of a chunk: the step of its delta, or the report of a choice that has ended."""
 
-    step: Maybe[StepReport] = None
+    step: Maybe[StepRecord] = None
     choice: Maybe[ChoiceReport] = None
     queue_s: Maybe[float] = None
     overhead_s: Maybe[float] = None
@@ -267,7 +248,7 @@ class Readiness(Reply):
     """Whether requests are accepted. Engines: `ok`, or what is wrong."""
 
     status: Literal["ready", "degraded", "unavailable", "stopping"]
-    engines: dict[Seat, str]
+    engines: dict[EngineName, str]
     running: int
     waiting: int
 

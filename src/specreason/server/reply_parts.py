@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from specreason.reasoning.events import AnswerDelta, Finished, Interrupted, StepAccepted
+from specreason.reasoning.events import AnswerDelta, Finished, Interrupted, StepKept
+from specreason.reasoning.records import StepRecord
 from specreason.server.account import Account
 from specreason.server.choices import Solving
-from specreason.server.replies import StepReport
 from specreason.server.tool_calls import Call
 
 
@@ -17,7 +17,7 @@ class Thinking:
 
     account: Account
     text: str
-    step: StepReport | None
+    step: StepRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ async def reply_parts(solving: Solving) -> AsyncGenerator[ReplyPart, None]:
         async for happened in events:
             account, reader = happened.account, readers[happened.account.index]
             match happened.event:
-                case StepAccepted(text=text) if text:
-                    yield Thinking(account, text if asked.include_thinking else "", happened.step)
+                case StepKept(step=step) if step.text:
+                    yield Thinking(account, step.text if asked.include_thinking else "", step)
                 case AnswerDelta(text=text):
                     if now := text if reader is None else reader.take(text):
                         yield AnswerText(account, now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from specreason.config import (
     ReasoningSettings,
@@ -10,11 +10,12 @@ from specreason.config import (
     Scheme,
     ServerSettings,
     Settings,
-    decodes,
-    method_of,
 )
+from specreason.config.knobs import Section
+from specreason.config.scheme import Role, known_schemes
 from specreason.engines.protocol import Engine, Message
-from specreason.reasoning.chain import Role
+from specreason.errors import ConfigError
+from specreason.preparation import check_combination, policy_named
 from specreason.reasoning.terms import Terms
 from specreason.server.answer_form import AnswerForm, answer_form
 from specreason.server.effort import thinking_budget
@@ -50,6 +51,7 @@ class SolveRequest:
     offer: Offer
     messages: Sequence[Message]
     reasoning: ReasoningSettings
+    policy: Section
     sampling: SamplingSettings
     terms: Terms
     form: AnswerForm
@@ -75,8 +77,8 @@ def offers(
     engines: Mapping[Role, Engine], scheme: Scheme, *, decoder: Engine | None = None
 ) -> Mapping[str, Offer]:
     """The pair under the scheme of the settings, and each model alone under its own name."""
-    known: tuple[Scheme, ...] = get_args(Scheme)
-    schemes: list[Scheme] = [one for one in known if decoder is not None or not decodes(one)]
+    known = [Scheme.parse(name) for name in known_schemes()]
+    schemes = [one for one in known if decoder is not None or not one.decode]
     models: dict[Role, str] = {role: engine.model for role, engine in engines.items()}
     forms: Mapping[Role, frozenset[str]] = {
         role: frozenset(engine.capabilities.constraints) for role, engine in engines.items()
@@ -87,7 +89,10 @@ def offers(
     for role in roles:
         if role in models:
             one: Mapping[Role, str] = {role: models[role]}
-            alone[models[role]] = Offer(models[role], role, (role,), one, contexts[role], forms)
+            scheme_alone = Scheme(role)
+            alone[models[role]] = Offer(
+                models[role], scheme_alone, (scheme_alone,), one, contexts[role], forms
+            )
     return {PAIR: Offer(PAIR, scheme, schemes, models, min(contexts.values()), forms), **alone}
 
 
@@ -111,6 +116,7 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
         offer=offer,
         messages=conversation(body.messages),
         reasoning=reasoning,
+        policy=_policy(body, reasoning, settings),
         sampling=_sampling(body, settings.sampling),
         terms=Terms(
             _stops(body),
@@ -152,7 +158,7 @@ def _check_end(body: ChatRequest) -> None:
 def _check_form(form: AnswerForm, offer: Offer, reasoning: ReasoningSettings) -> None:
     if form.constraint is None:
         return
-    wanted: Role = "small" if method_of(reasoning.scheme) == "small" else reasoning.answer_by
+    wanted: Role = reasoning.scheme.alone or reasoning.answer_by
     role: Role = wanted if wanted in offer.models else next(iter(offer.models))
     if form.constraint.kind not in offer.constraints[role]:
         raise Refused(
@@ -164,9 +170,9 @@ def _check_form(form: AnswerForm, offer: Offer, reasoning: ReasoningSettings) ->
 
 
 def _reasoning(body: ChatRequest, offer: Offer, settings: Settings, form: AnswerForm) -> ReasoningSettings:
-    given = body.specreason.given if body.specreason else {}
+    given = body.specreason.given(exclude={"policy"}) if body.specreason else {}
     changes: dict[str, Any] = {"scheme": offer.scheme, **given}
-    _check_scheme(changes["scheme"], offer)
+    _check_scheme(Scheme.parse(changes["scheme"]), offer)
     budget = thinking_budget(body, settings.server)
     if budget is not None:
         changes["token_budget"] = budget
@@ -175,6 +181,16 @@ def _reasoning(body: ChatRequest, offer: Offer, settings: Settings, form: Answer
     if total or form.constraint or form.tools:
         changes.setdefault("answer_tokens", total or settings.server.max_tokens)
     return overridden(settings.reasoning, changes)
+
+
+def _policy(body: ChatRequest, reasoning: ReasoningSettings, settings: Settings) -> Section:
+    """The knobs of all policies. Raises Refused for a policy that does not go with the other settings."""
+    try:
+        check_combination(policy_named(reasoning.scheme.policy), reasoning, settings.models)
+    except ConfigError as error:
+        raise Refused(str(error), param="specreason.scheme", code="conflicting_fields") from None
+    given = body.specreason.given(include={"policy"}) if body.specreason else {}
+    return overridden(settings.policy, given.get("policy", {}), "specreason.policy")
 
 
 def _check_scheme(scheme: Scheme, offer: Offer) -> None:
@@ -188,7 +204,8 @@ def _check_scheme(scheme: Scheme, offer: Offer) -> None:
         )
     raise Refused(
         f"scheme '{scheme}' is not available: the server runs without token-level speculation (setting "
-        "'base.decode_url', or 'reasoning.scheme' with +decode); available: " + ", ".join(offer.schemes),
+        "'base.decode_url', or 'reasoning.scheme' with +decode); available: "
+        + ", ".join(map(str, offer.schemes)),
         param="specreason.scheme",
         code="scheme_unavailable",
     )

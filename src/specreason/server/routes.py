@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from specreason.engines.opening import Seat
+from specreason.engines.names import EngineName
 from specreason.errors import SpecReasonError
 from specreason.server.errors import Refused
 from specreason.server.openapi import refusals
@@ -93,14 +93,14 @@ for _path, _endpoint in (
 
 
 def _card(state: ServerState, offer: Offer) -> ModelCard:
-    about = {"scheme": offer.scheme, "models": dict(offer.models)}
+    about = {"scheme": str(offer.scheme), "models": dict(offer.models)}
     root = offer.models.get("base") or next(iter(offer.models.values()))
     return ModelCard(
         id=offer.name, created=state.created, root=root, max_model_len=offer.context, specreason=about
     )
 
 
-async def _state(state: ServerState, name: Seat) -> str:
+async def _state(state: ServerState, name: EngineName) -> str:
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
             await state.engines[name].tokenize("ready?")

@@ -13,11 +13,11 @@ import uvicorn
 from opentelemetry.trace import Tracer
 
 from specreason.config import ServerSettings, Settings
+from specreason.config.scheme import Role
 from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
-from specreason.engines.opening import DECODER, Seat, seats_of
+from specreason.engines.names import DECODER, EngineName, engines_of
 from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
-from specreason.reasoning.chain import Role
 from specreason.server.admission import LONGEST_RETRY_S
 from specreason.server.app import build, state_for
 from specreason.server.auth import load_keys
@@ -108,7 +108,7 @@ async def opened(
     named = {role: section.model for role, section in sections.items() if section.model}
     _log.info("loading", version=_VERSION, **named)
     async with session:
-        for name, engine in session.seated.items():
+        for name, engine in session.pair.named.items():
             if await keeps_prompts_in_host_memory(engine):
                 _log.warning("conversations may mix", engine=name, reason=WARNING)
         state = state_for(session, Shutdown(), tracer, keys)
@@ -125,10 +125,10 @@ async def opened(
         yield Server(config, state)
 
 
-def _engine_names(settings: Settings) -> tuple[Seat, ...]:
+def _engine_names(settings: Settings) -> tuple[EngineName, ...]:
     """Both models, since requests may name either; and the decoder, if `base.decode_url` is set."""
-    schemes = ["base", "small", settings.reasoning.scheme]
-    return seats_of(schemes if settings.base.decode_url is None else [*schemes, DECODER])
+    names: list[EngineName] = ["base", "small", *engines_of([settings.reasoning.scheme])]
+    return tuple(dict.fromkeys([*names, DECODER] if settings.base.decode_url else names))
 
 
 def bound(settings: ServerSettings) -> socket.socket:
@@ -204,7 +204,7 @@ def _described(state: ServerState) -> Mapping[str, object]:
     return {
         "version": _VERSION,
         "models": list(state.offers),
-        "scheme": state.session.settings.reasoning.scheme,
+        "scheme": str(state.session.settings.reasoning.scheme),
         "concurrency": state.admission.slots,
         "queue": state.settings.queue,
         "keys": len(state.keys),

@@ -1,7 +1,8 @@
 """OpenTelemetry: the caller's trace goes on to the model servers; spans if a collector is configured.
 
-Spans: request > step > draft, score, rewrite; request > answer. Attribute names are those of the GenAI
-conventions where they have one, else `specreason.*`. Texts of problems and answers are never attributes.
+Spans: request > step > draft, one for each signal, rewrite; request > answer. Attribute names are those of
+the GenAI conventions where they have one, else `specreason.*`. Texts of problems and answers are never
+attributes.
 """
 
 import os
@@ -14,23 +15,23 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from specreason.config.scheme import Role
 from specreason.errors import ConfigError
-from specreason.reasoning.chain import Role
 from specreason.reasoning.events import (
     CallEnded,
-    DrafterLost,
     Event,
     Failed,
+    Fallback,
     Finished,
     Interrupted,
+    SignalMeasured,
     Started,
-    StepAccepted,
     StepDrafted,
+    StepKept,
     StepRejected,
-    StepRewritten,
-    StepScored,
     ThinkingEnded,
 )
+from specreason.reasoning.records import StepRecord
 from specreason.server.account import Account
 from specreason.server.request import SolveRequest
 
@@ -113,24 +114,22 @@ class _ChoiceTrace:
         self._tracer = tracer
         self._request = request
         self._index = index
-        self._models: Mapping[Role, str] = {}
+        self._models: Mapping[str, str] = {}
         self._step: Span | None = None
         self._answer: Span | None = None
 
     def take(self, event: Event) -> None:
         match event:
             case Started():
-                self._models = event.models
+                self._models = {**event.models}
             case StepDrafted():
                 self._work("draft", "small", event.seconds, event.tokens)
-            case StepScored():
-                self._work("score", "base", event.seconds, 1, {"specreason.score": event.value})
-            case StepRewritten():
-                self._work("rewrite", "base", event.seconds, event.tokens)
+            case SignalMeasured():
+                self._measured(event)
             case StepRejected():
                 self._opened(0.0).set_attribute("specreason.rejection", event.reason)
-            case StepAccepted():
-                self._kept(event)
+            case StepKept(step=step):
+                self._kept(step)
             case ThinkingEnded():
                 self._answer = self._child("answer", self._request, 0.0)
                 self._request.set_attribute("specreason.ended", event.reason)
@@ -138,7 +137,7 @@ class _ChoiceTrace:
                 self._answered(event)
             case Finished():
                 self.end()
-            case DrafterLost() | Interrupted():
+            case Fallback() | Interrupted():
                 self._request.add_event(event.event, {"reason": event.reason})
             case Failed():
                 self._request.add_event("failed", {"error.type": event.error})
@@ -152,17 +151,26 @@ class _ChoiceTrace:
                 span.end()
         self._step = self._answer = None
 
-    def _kept(self, event: StepAccepted) -> None:
-        step = self._opened(event.seconds)
+    def _kept(self, kept: StepRecord) -> None:
+        if "rewrite" in kept.seconds:
+            self._work("rewrite", "base", kept.seconds["rewrite"], kept.base_tokens)
+        step = self._opened(kept.seconds.get("base", 0.0))
         step.set_attributes(
             {
-                "specreason.step": event.index,
-                "specreason.author": event.author,
-                "gen_ai.usage.output_tokens": event.tokens,
+                "specreason.step": kept.index,
+                "specreason.author": kept.author,
+                "specreason.origin": kept.origin,
+                "gen_ai.usage.output_tokens": kept.tokens,
             }
         )
         step.end()
         self._step = None
+
+    def _measured(self, event: SignalMeasured) -> None:
+        span = self._child(event.name, self._opened(event.seconds), event.seconds)
+        if event.value is not None:
+            span.set_attribute("specreason.value", event.value)
+        span.end()
 
     def _answered(self, event: CallEnded) -> None:
         if self._answer is not None:
@@ -173,21 +181,13 @@ class _ChoiceTrace:
                 }
             )
 
-    def _work(
-        self,
-        name: str,
-        role: Role,
-        seconds: float,
-        tokens: int,
-        more: Mapping[str, float | None] | None = None,
-    ) -> None:
+    def _work(self, name: str, role: Role, seconds: float, tokens: int) -> None:
         span = self._child(name, self._opened(seconds), seconds)
         span.set_attributes(
             {
                 "gen_ai.operation.name": "text_completion",
                 "gen_ai.request.model": self._models.get(role, ""),
                 "gen_ai.usage.output_tokens": tokens,
-                **{key: value for key, value in (more or {}).items() if value is not None},
             }
         )
         span.end()
@@ -215,6 +215,6 @@ def _request_attributes(asked: SolveRequest) -> dict[str, str | int | float]:
         "gen_ai.request.top_p": sampling.top_p,
         "gen_ai.request.seed": sampling.seed,
         "gen_ai.request.choice.count": asked.choices,
-        "specreason.scheme": asked.reasoning.scheme,
+        "specreason.scheme": str(asked.reasoning.scheme),
     }
     return {name: value for name, value in attributes.items() if value is not None}
