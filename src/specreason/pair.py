@@ -63,6 +63,14 @@ class Pair:
         return engine is not None and engine.capabilities.in_process
 
 
+def given(settings: Settings, engines: Mapping[str, Engine], decoder: Engine | None) -> Pair:
+    """A pair of engines that are open already: by role, and further models by name."""
+    roles: tuple[Role, ...] = ("base", "small")
+    models: dict[Role, Engine] = {role: engines[role] for role in roles if role in engines}
+    further = {name: engine for name, engine in engines.items() if name not in roles}
+    return Pair(settings, models, decoder, further)
+
+
 async def with_thinking(pair: Pair) -> Pair:
     """The pair, and whether each of its models thinks inside a thinking block."""
     known: dict[Role, bool] = {}

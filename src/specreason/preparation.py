@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -119,7 +119,7 @@ def policy_named(name: str) -> PolicySpec:
     return extensions("policies")[name]
 
 
-def check_combination(spec: PolicySpec, reasoning: ReasoningSettings, further: Mapping[str, Engine]) -> None:
+def check_combination(spec: PolicySpec, reasoning: ReasoningSettings, further: Collection[str]) -> None:
     """Raise ConfigError if a policy does not go with a setting, or asks a model that is not there."""
     if spec.repairs is not None and len(spec.roles) > 1 and reasoning.on_reject not in spec.repairs:
         raise ConfigError(

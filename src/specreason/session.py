@@ -7,13 +7,12 @@ from typing import Self
 
 from specreason.config import ReasoningSettings, SamplingSettings, Scheme, Settings
 from specreason.config.knobs import Section
-from specreason.config.scheme import Role
 from specreason.conversation import checked_messages
 from specreason.engines.names import EngineName, engines_of
 from specreason.engines.protocol import Engine, Message
 from specreason.errors import ContextOverflow, EngineTimeout, EngineUnavailable
 from specreason.models.pair_settings import fitted, resolve
-from specreason.pair import Pair, opened, with_thinking
+from specreason.pair import Pair, given, opened, with_thinking
 from specreason.preparation import Asked, prepared, started
 from specreason.reasoning.events import Event, Failed, Interrupted
 from specreason.reasoning.loop import Loop
@@ -33,9 +32,9 @@ class SpecReason:
 
     Entering connects (or loads) the models that the scheme needs; `roles` asks for others, so that several
     schemes can be run on one pair: "base+decode" is the base model with token-level speculation. `engines`
-    and `decoder` (that last one) use engines of your own instead. `policy` replaces the rule that
-    `settings.reasoning.scheme` names; `planner` makes the plan of each run (what overlaps).
-    Entering raises EngineError, ModelFileError or ConfigError.
+    (by role, and further models by name) and `decoder` (that last one) use engines of your own instead.
+    `policy` replaces the rule that `settings.reasoning.scheme` names; `planner` makes the plan of each run
+    (what overlaps). Entering raises EngineError, ModelFileError or ConfigError.
     """
 
     def __init__(
@@ -43,14 +42,14 @@ class SpecReason:
         settings: Settings | None = None,
         *,
         roles: Sequence[EngineName] | None = None,
-        engines: Mapping[Role, Engine] | None = None,
+        engines: Mapping[str, Engine] | None = None,
         decoder: Engine | None = None,
         policy: PolicySpec | None = None,
         planner: Callable[[], Planner] | None = None,
     ) -> None:
         self.settings = resolve(settings or Settings())
         self._names = tuple(roles) if roles else engines_of([self.settings.reasoning.scheme])
-        self._given = None if engines is None else Pair(self.settings, engines, decoder)
+        self._given = None if engines is None else given(self.settings, engines, decoder)
         self._policy = policy
         self._planner = planner
         self._costs: dict[Scheme, Costs] = {}

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-from specreason.cli.eval.app import Config, Pair, work
+from specreason.cli.eval.app import work
+from specreason.cli.options import Config, Pair, Set
+from specreason.config import load_settings
+from specreason.models.pair_settings import resolve
 
 
 def calibrate(
@@ -29,6 +32,7 @@ def calibrate(
     store: Annotated[Path | None, typer.Option(help="Where scores are kept; gone on with.")] = None,
     config: Config = None,
     pair: Pair = None,
+    set_: Set = None,
 ) -> None:
     """Find the threshold that gives a wanted quality, and write it into the config file."""
     work("calibrate").calibrate(
@@ -42,5 +46,5 @@ def calibrate(
         dry_run=dry_run,
         store=store,
         config=config,
-        pair=pair,
+        settings=resolve(load_settings(config, {"pair": pair}, sets=set_)),
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from specreason.cli.options import Pair, Set
 from specreason.config import load_settings
 from specreason.config.explain import as_markdown, knobs
 from specreason.errors import ConfigError
@@ -18,7 +19,8 @@ def config(
     file: Annotated[
         Path | None, typer.Option("--config", help="TOML file (default: specreason.toml).")
     ] = None,
-    pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
+    pair: Pair = None,
+    set_: Set = None,
 ) -> None:
     """Show the settings in force (secrets hidden); with --explain, what each one means."""
     console = Console(highlight=False, soft_wrap=True)
@@ -28,7 +30,7 @@ def config(
         typer.echo(as_markdown(), nl=False)
         return
     if not explain:
-        console.print_json(resolve(load_settings(file, {"pair": pair})).model_dump_json())
+        console.print_json(resolve(load_settings(file, {"pair": pair}, sets=set_)).model_dump_json())
         return
     for knob in knobs():
         span = ", ".join(part for part in (knob.range, knob.unit) if part)

@@ -3,19 +3,8 @@
 from rich.console import Console
 from rich.text import Text
 
-from specreason.config import ReasoningSettings
-from specreason.reasoning.events import (
-    AnswerDelta,
-    DrafterLost,
-    Event,
-    Phase,
-    Planned,
-    Started,
-    StepAccepted,
-    StepRejected,
-    StepScored,
-    ThinkingEnded,
-)
+from specreason.reasoning.events import AnswerDelta, Event, Fallback, Started, StepKept, ThinkingEnded
+from specreason.reasoning.records import Origin, Phase, StepRecord
 from specreason.reasoning.result import Result
 
 _ENDED = {
@@ -25,6 +14,13 @@ _ENDED = {
     "budget": "the thinking budget is used up",
     "context": "the context is full",
     "repetition": "the model repeats itself",
+}
+
+_SIGNALS = {"judge_score": "score"}
+_REPLACED: dict[Origin, str] = {
+    "rewrite": "rewritten by the base model",
+    "kept_prefix": "rewritten by the base model",
+    "instead": "written by the base model instead",
 }
 
 _PHASES: dict[Phase, str] = {
@@ -39,33 +35,24 @@ _PHASES: dict[Phase, str] = {
 class StepDisplay:
     """Prints each kept step with who wrote it, and what became of rejected drafts."""
 
-    def __init__(self, console: Console, settings: ReasoningSettings) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._threshold = settings.threshold
-        self._score: float | None = None
-        self._rejected: str | None = None
-        self._undrafted = ""  # why the next steps are not drafted, if that is chosen
         self._answering = False
         self._plain = False
 
     def show(self, event: Event) -> None:
-        """Print what `event` tells, if anything."""
+        """Print what `event` says, if anything."""
         match event:
             case Started():
                 self._plain = not event.thinking
                 models = ", ".join(f"{role} {model}" for role, model in event.models.items())
                 self._console.print(f"{event.scheme}: {models}", style="dim", markup=False)
-            case Planned():
-                self._undrafted = f" ({event.reason})" if event.author == "base" else ""
-            case StepScored():
-                self._score = event.value
-            case StepRejected():
-                self._rejected = event.reason
-            case StepAccepted():
-                self._step(event)
-            case DrafterLost():
-                self._undrafted = ""
-                self._console.print(f"the small model is lost: {event.reason}", style="yellow", markup=False)
+            case StepKept(step=step):
+                self._console.print(_headline(step))
+                self._console.print(step.text.strip(), markup=False)
+            case Fallback():
+                message = f"the small model failed, the base model goes on alone: {event.reason}"
+                self._console.print(message, style="yellow", markup=False)
             case ThinkingEnded():
                 self._console.print(f"\n{_ENDED[event.reason]}", style="dim", markup=False)
             case AnswerDelta() if not self._plain or self._answering or "boxed" in event.text:
@@ -82,20 +69,20 @@ class StepDisplay:
         self._console.print(Text.assemble("\nanswer: ", (shown, "bold green")))
         self._console.print(account(result), style="dim", markup=False)
 
-    def _step(self, event: StepAccepted) -> None:
-        if event.author == "small":
-            score = "" if self._score is None else f" (score {self._score:.3g})"
-            head, style = f"drafted, accepted{score}", "green"
-        elif self._rejected:
-            score = f", score {self._score:.3g} < {self._threshold:g}" if self._score is not None else ""
-            stays = f"; its first {event.salvaged} tokens stay" if event.salvaged else ""
-            head = f"rewritten by the base model (draft rejected: {self._rejected}{score}{stays})"
-            style = "yellow"
-        else:
-            head, style = f"written by the base model{self._undrafted}", "cyan"
-        self._console.print(Text(f"\n[{event.index + 1}] {head}", style=style))
-        self._console.print(event.text.strip(), markup=False)
-        self._score, self._rejected = None, None
+
+def _headline(step: StepRecord) -> Text:
+    values = (f"{_SIGNALS.get(name, name)} {v:.3g}" for name, v in step.signals.items() if v is not None)
+    measured = ", ".join(values)
+    if step.author == "small":
+        head = "drafted, accepted" if step.outcome == "accepted" else "written by the small model"
+        return Text(f"\n[{step.index + 1}] {head}{f' ({measured})' if measured else ''}", style="green")
+    if step.outcome == "rejected":
+        why = ", ".join(filter(None, [f"draft rejected: {step.reason}", measured]))
+        kept = f"; its first {step.small_tokens} tokens stay" if step.small_tokens else ""
+        return Text(f"\n[{step.index + 1}] {_REPLACED[step.origin]} ({why}{kept})", style="yellow")
+    why = ", ".join(filter(None, [step.plan, measured]))
+    head = f"written by the base model{f' ({why})' if why else ''}"
+    return Text(f"\n[{step.index + 1}] {head}", style="cyan")
 
 
 def account(result: Result) -> str:

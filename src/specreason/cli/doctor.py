@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from specreason.cli.options import Pair, Set
 from specreason.config import EngineSettings, Settings, load_settings
 from specreason.config.endpoint import shown_address
 from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
@@ -39,7 +40,8 @@ def doctor(
     file: Annotated[
         Path | None, typer.Option("--config", help="TOML file (default: specreason.toml).")
     ] = None,
-    pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
+    pair: Pair = None,
+    set_: Set = None,
 ) -> None:
     """Check the installation, the weights and every configured engine.
 
@@ -60,7 +62,7 @@ def doctor(
         here = cache.is_present(weights)
         console.print(f"{_GOOD if here else _UNKNOWN}{weights.name}", end="")
         console.print("" if here else f": not here (specreason models pull {weights.name})")
-    settings = resolve(load_settings(file, {"pair": pair}))
+    settings = resolve(load_settings(file, {"pair": pair}, sets=set_))
     if not asyncio.run(_engines(settings, console)):
         raise typer.Exit(1)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from specreason.cli.options import Config, Pair, Set
 from specreason.config import load_settings
 from specreason.errors import ConfigError
 
@@ -13,10 +14,9 @@ _EXTRA = {"anyio", "fastapi", "fastapi_offline", "opentelemetry", "prometheus_cl
 
 
 def serve(
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file (default: specreason.toml if it is there).")
-    ] = None,
-    pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
+    config: Config = None,
+    pair: Pair = None,
+    set_: Set = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8080).")] = None,
     api_keys_file: Annotated[
@@ -36,7 +36,7 @@ def serve(
         "server.log_format": log_format,
         "server.log_level": log_level,
     }
-    settings = load_settings(config, flags)
+    settings = load_settings(config, flags, sets=set_)
     _server_module().run(settings)
 
 

@@ -12,12 +12,16 @@ import typer
 from rich.console import Console
 
 from specreason.cli.display import StepDisplay
-from specreason.config import Settings, load_settings, method_of
+from specreason.cli.options import Config, Pair, Set
+from specreason.config import Settings, load_settings
+from specreason.config.assignments import assignments
+from specreason.config.load import setting_keys
+from specreason.conversation import checked_messages
 from specreason.errors import ConfigError, InputError, TraceError
 from specreason.models.pair_settings import resolve
 from specreason.reasoning.events import to_json
 from specreason.reasoning.result import Result, Tally
-from specreason.session import SpecReason, checked_messages
+from specreason.session import SpecReason
 from specreason.text_files import decoded, read_text
 
 
@@ -27,17 +31,12 @@ def solve(
         typer.Argument(help="The problem; '-' or nothing reads standard input.", show_default=False),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the problem from a file.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file (default: specreason.toml if it is there).")
-    ] = None,
-    pair: Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")] = None,
+    config: Config = None,
+    pair: Pair = None,
     scheme: Annotated[
-        str | None, typer.Option(help="specreason, base or small; specreason+decode or base+decode.")
+        str | None, typer.Option(help="A policy (specreason, base, small ...), with +decode or without.")
     ] = None,
-    threshold: Annotated[float | None, typer.Option(help="A draft stands at this score, 0 to 9.")] = None,
-    first_n_base_steps: Annotated[int | None, typer.Option(help="Steps by the base model first.")] = None,
-    token_budget: Annotated[int | None, typer.Option(help="Thinking tokens.")] = None,
-    max_step_tokens: Annotated[int | None, typer.Option(help="Tokens of one step.")] = None,
+    set_: Set = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampling.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
@@ -49,19 +48,14 @@ def solve(
     flags: dict[str, object] = {
         "pair": pair,
         "reasoning.scheme": scheme,
-        "reasoning.threshold": threshold,
-        "reasoning.first_n_base_steps": first_n_base_steps,
-        "reasoning.token_budget": token_budget,
-        "reasoning.max_step_tokens": max_step_tokens,
         "sampling.temperature": temperature,
         "sampling.seed": seed,
     }
-    settings = resolve(load_settings(config, flags))
-    if (method := method_of(settings.reasoning.scheme)) != "specreason":
-        for flag in ("threshold", "first_n_base_steps"):
-            if flags[f"reasoning.{flag}"] is not None:
-                told = f"--{flag.replace('_', '-')} has no effect: the scheme {method} judges no drafts"
-                typer.echo(told, err=True)
+    settings = resolve(load_settings(config, flags, sets=set_))
+    for key in assignments("--set", set_ or (), list(setting_keys())):
+        section, _, rest = key.partition(".")
+        if section == "policy" and rest.partition(".")[0] != settings.reasoning.scheme.policy:
+            typer.echo(f"{key} has no effect: the scheme is {settings.reasoning.scheme}", err=True)
     result, untraced = asyncio.run(_solved(text, settings, as_json=as_json, trace=trace))
     if as_json:
         typer.echo(json.dumps(result.as_dict(), ensure_ascii=False))
@@ -81,7 +75,7 @@ async def _solved(
                 engine = await stack.enter_async_context(SpecReason(settings))
             # Only now: a run that never starts leaves an older trace alone.
             lines = files.enter_context(_opened(trace)) if trace else None
-            display = StepDisplay(console, settings.reasoning)
+            display = StepDisplay(console)
             async with aclosing(engine.stream(text)) as events:
                 async for event in events:
                     tally.take(event)

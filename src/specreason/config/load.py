@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from specreason.config.assignments import assignments, nearest
 from specreason.config.endpoint import shown_address
 from specreason.config.policies import policy_sections
 from specreason.config.settings import EngineSettings, Settings
@@ -33,12 +34,13 @@ def load_settings(
     file: str | Path | None = None,
     flags: Mapping[str, object] | None = None,
     env: Mapping[str, str] | None = None,
+    sets: Iterable[str] | None = None,
 ) -> Settings:
     """Merge the sources and check them.
 
-    `flags` maps dotted keys ("reasoning.threshold") to values; None values are skipped. `file` defaults to
-    $SPECREASON_CONFIG, then ./specreason.toml if it is there. Raises ConfigError, which names the key, the
-    value, its source and the nearest valid one.
+    `flags` maps dotted keys ("reasoning.lookahead") to values; None values are skipped. `sets` are texts
+    KEY=VALUE, as of --set. `file` defaults to $SPECREASON_CONFIG, then ./specreason.toml if it is there.
+    Raises ConfigError, which names the key, the value, its source and the nearest valid one.
     """
     env = os.environ if env is None else env
     values: dict[str, object] = {}
@@ -48,6 +50,7 @@ def load_settings(
         *_from_file(None if file is None else Path(file), env),
         *_from_env(env),
         *_from_flags(flags or {}),
+        *_from_sets(sets or ()),
     ):
         _put(values, key, value)
         source[key] = origin
@@ -75,15 +78,6 @@ def leaves(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tu
 def env_name(key: str) -> str:
     """The environment variable of a dotted key: `base.url` is SPECREASON_BASE__URL."""
     return ENV_PREFIX + key.upper().replace(".", ENV_NESTED)
-
-
-def nearest(name: str, valid: list[str]) -> str:
-    """A hint like `; did you mean 'threshold'?`, or the valid names if none is near."""
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    if not close:
-        leaves = {v.rsplit(".", 1)[-1]: v for v in valid}
-        close = [leaves[m] for m in difflib.get_close_matches(name.rsplit(".", 1)[-1], list(leaves), 1, 0.6)]
-    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
 
 
 def _from_file(file: Path | None, env: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
@@ -144,6 +138,11 @@ def _from_flags(flags: Mapping[str, object]) -> Iterator[tuple[str, object, str]
     for key, value in flags.items():
         if value is not None:
             yield key, value, f"from --{key.rsplit('.', 1)[-1].replace('_', '-')}"
+
+
+def _from_sets(sets: Iterable[str]) -> Iterator[tuple[str, object, str]]:
+    for key, value in assignments("--set", sets, list(setting_keys())).items():
+        yield key, value, "from --set"
 
 
 def _put(values: dict[str, object], key: str, value: object) -> None:

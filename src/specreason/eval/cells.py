@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from specreason.config import Settings, method_of
+from specreason.config import Scheme, Settings
 from specreason.config.knobs import Section
 from specreason.eval.rows import compact
 
@@ -18,11 +18,8 @@ STUDIED = ("reasoning", "sampling", "policy")
 # Where one model writes everything, nothing is drafted, scored or rejected.
 _OF_DRAFTS = frozenset(
     f"reasoning.{name}"
-    for name in (
-        "threshold", "first_n_base_steps", "speculate", "lookahead", "drafts_per_step", "schedule",
-        "on_reject", "hedge", "salvage", "budget_counts", "judge_method", "judge_prompt",
-    )
-)  # fmt: skip
+    for name in ("speculate", "lookahead", "drafts_per_step", "schedule", "on_reject", "budget_counts")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +52,13 @@ class Cell:
         return settings
 
 
-def cell(scheme: str, concurrency: int = 1, **reasoning: JsonValue) -> Cell:
-    """A cell of this scheme with settings of the section `reasoning`."""
-    others = sorted((f"reasoning.{name}", value) for name, value in reasoning.items())
+def cell(
+    scheme: str, concurrency: int = 1, settings: Mapping[str, JsonValue] | None = None, **reasoning: JsonValue
+) -> Cell:
+    """A cell of this scheme with `settings` by dotted key, and others of the section `reasoning`."""
+    others = sorted(
+        {**(settings or {}), **{f"reasoning.{key}": value for key, value in reasoning.items()}}.items()
+    )
     return Cell(((SCHEME, scheme), *others), concurrency)
 
 
@@ -80,13 +81,13 @@ def matters(key: str, scheme: str) -> bool:
     """Whether a setting can make a difference under a scheme."""
     section, _, rest = key.partition(".")
     if section == "policy":
-        return rest.partition(".")[0] == method_of(scheme)
+        return rest.partition(".")[0] == Scheme.parse(scheme).policy
     return key not in _OF_DRAFTS or speculates(scheme)
 
 
 def speculates(scheme: str) -> bool:
-    """Whether a scheme has drafts to judge: every one but the single models, decoded plainly or not."""
-    return method_of(scheme) not in {"base", "small"}
+    """Whether a scheme has drafts to judge."""
+    return Scheme.parse(scheme).speculates
 
 
 def studied(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -41,7 +41,7 @@ def engine_facts(pair: SpecReason) -> Mapping[str, Mapping[str, object]]:
                 name: getattr(engine.capabilities, name) for name in engine.capabilities.__dataclass_fields__
             },
         }
-        for role, engine in pair.seated.items()
+        for role, engine in pair.pair.named.items()
     }
 
 

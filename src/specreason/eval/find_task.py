@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from specreason.config.load import nearest
+from specreason.config.assignments import nearest
 from specreason.errors import ConfigError
 from specreason.eval.hub import HUB_TASKS, from_hub
 from specreason.eval.tasks import Task, from_file

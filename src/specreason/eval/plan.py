@@ -13,10 +13,11 @@ from typing import Any
 
 from specreason.config import ReasoningSettings, Settings
 from specreason.errors import ConfigError
-from specreason.eval.cells import Cell, flat, speculates, studied
+from specreason.eval.cells import Cell, flat, studied
 from specreason.eval.rows import compact
 from specreason.eval.store import RunKey
 from specreason.eval.tasks import Problem, Task
+from specreason.reasoning.planning.choices import plan_of
 
 # Waves of this many rounds keep most of a wave at its full concurrency.
 _ROUNDS = 4
@@ -112,6 +113,7 @@ def with_room(plan: Plan) -> Settings:
 
 def _places(role: str, method: ReasoningSettings) -> int:
     """At how many places of one conversation a model in this process works at the same time."""
-    if not speculates(str(method.scheme)):
+    plan = plan_of(method, in_process=True)
+    if not method.scheme.speculates:
         return 1
-    return method.drafts_per_step if role == "small" else 1 + method.hedge
+    return plan.lanes if role == "small" else 1 + plan.repair.beside

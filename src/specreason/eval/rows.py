@@ -3,21 +3,23 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from specreason.config.scheme import Role
 from specreason.eval.grading import Grade
-from specreason.reasoning.chain import Role
-from specreason.reasoning.events import Event, Failed, StepAccepted, StepRejected, StepScored
+from specreason.reasoning.events import Event, Failed
+from specreason.reasoning.records import Origin, Outcome
 from specreason.reasoning.result import Result
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """One step of a chain as it came about. `score`: of its draft. `verdict`: what became of the draft."""
+class KeptStep:
+    """What tables and figures need of a step; see `records.StepRecord`."""
 
     author: Role
-    score: float | None
-    verdict: Literal["accepted", "rejected", "none"]
+    origin: Origin
+    outcome: Outcome
+    signals: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Row:
     unscorable: int
     tokens: Mapping[str, Mapping[str, int]]
     phases: Mapping[str, float]
-    steps: Sequence[Draft]
+    steps: Sequence[KeptStep]
     error: str | None = None
     degraded: str | None = None
 
@@ -55,48 +57,14 @@ class Row:
         return self.ended in {"budget", "context"}
 
 
-_VERDICTS: Mapping[str, Literal["accepted", "rejected", "none"]] = {
-    "a": "accepted",
-    "r": "rejected",
-    "n": "none",
-}
+def steps_to_text(steps: Sequence[KeptStep]) -> str:
+    """JSON: a list of author, origin, outcome and signals for each step."""
+    return compact([[step.author, step.origin, step.outcome, dict(step.signals)] for step in steps])
 
 
-def steps_of(events: Sequence[Event], scheme: str) -> list[Draft]:
-    """Author, score and verdict of each kept step."""
-    steps: list[Draft] = []
-    score: float | None = None
-    rejected = False
-    for event in events:
-        match event:
-            case StepScored():
-                score = event.value
-            case StepRejected():
-                rejected = True
-            case StepAccepted():
-                judged = event.author == "small" and scheme != "small"
-                verdict = "rejected" if rejected else "accepted" if judged else "none"
-                steps.append(Draft(event.author, score, verdict))
-                score, rejected = None, False
-            case _:
-                pass
-    return steps
-
-
-def steps_to_text(steps: Sequence[Draft]) -> str:
-    """A few bytes a step: `sa7` is by the small model, accepted, scored 7; several separated by blanks."""
-    return " ".join(
-        f"{step.author[0]}{step.verdict[0]}{'' if step.score is None else f'{step.score:.3g}'}"
-        for step in steps
-    )
-
-
-def steps_from_text(text: str) -> list[Draft]:
+def steps_from_text(text: str) -> list[KeptStep]:
     """What `steps_to_text` wrote."""
-    return [
-        Draft("base" if s[0] == "b" else "small", float(s[2:]) if s[2:] else None, _VERDICTS[s[1]])
-        for s in text.split()
-    ]
+    return [KeptStep(*step) for step in json.loads(text)]
 
 
 def row_of(
@@ -132,14 +100,23 @@ def row_of(
         unscorable=result.unscorable,
         tokens={role: _counts(tokens) for role, tokens in result.tokens.items()},
         phases={phase: round(seconds, 6) for phase, seconds in result.seconds.items()},
-        steps=steps_of(events, result.scheme),
+        steps=[KeptStep(step.author, step.origin, step.outcome, step.signals) for step in result.steps],
         error=f"{failed.error}: {failed.message}" if failed else None,
         degraded=result.degraded,
     )
 
 
 def _counts(tokens: Any) -> dict[str, int]:
-    names = ("generated", "kept", "discarded", "prompt", "cached", "token_drafts", "token_drafts_kept")
+    names = (
+        "generated",
+        "kept",
+        "discarded",
+        "scored",
+        "prompt",
+        "cached",
+        "token_drafts",
+        "token_drafts_kept",
+    )
     return {name: int(getattr(tokens, name)) for name in names}
 
 

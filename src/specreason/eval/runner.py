@@ -10,7 +10,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
-from specreason.engines.opening import Seat, seats_of
+from specreason.config import Scheme
+from specreason.engines.names import EngineName, engines_of
 from specreason.engines.protocol import Engine
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
 from specreason.eval.cells import Cell, cell
@@ -21,7 +22,6 @@ from specreason.eval.plan import Plan, Wave, blocks, seed_of, with_room
 from specreason.eval.rows import Row, row_of
 from specreason.eval.store import RunKey, Store
 from specreason.eval.tasks import Problem
-from specreason.reasoning.chain import Role
 from specreason.reasoning.events import Event, Failed
 from specreason.reasoning.result import Result, fold
 from specreason.session import SpecReason
@@ -43,7 +43,7 @@ async def opened_study(
     store: Store,
     *,
     check: Check | None = None,
-    engines: Mapping[Role, Engine] | None = None,
+    engines: Mapping[str, Engine] | None = None,
     decoder: Engine | None = None,
 ) -> AsyncGenerator["Study"]:
     """The plan with its models open (or `engines`, `decoder` of your own) and its cells in the store.
@@ -51,18 +51,22 @@ async def opened_study(
     `check` replaces the grading of answers. Raises what opening a session raises, and ConfigError if the
     store has another study.
     """
-    roles = seats_of(cell.scheme for cell in plan.cells)
+    roles = engines_of(Scheme.parse(cell.scheme) for cell in plan.cells)
     async with AsyncExitStack() as stack:
         opening = SpecReason(with_room(plan), roles=roles, engines=engines, decoder=decoder)
         models = await stack.enter_async_context(opening)
         if check is None:
             check = _by_grader(await stack.enter_async_context(Grader()))
-        names = {role: engine.model for role, engine in models.engines.items()}
+        names = {role: engine.model for role, engine in models.pair.engines.items()}
         store.settle({"models": names, **plan.facts()}, plan.task)
         store.add_cells((cell, plan.kept(cell)) for cell in plan.cells)
         pairs: dict[str, SpecReason] = {}
         for each in plan.cells:  # each learns for itself what speculation costs and brings
-            own = SpecReason(each.settings(plan.common), engines=models.engines, decoder=models.decoder)
+            own = SpecReason(
+                each.settings(plan.common),
+                engines={**models.pair.engines, **models.pair.further},
+                decoder=models.pair.decoder,
+            )
             pairs[each.label] = await stack.enter_async_context(own)
         yield Study(plan, models, pairs, store, check)
 
@@ -113,7 +117,7 @@ class Study:
     async def _read(self, waves: Sequence[Wave]) -> None:
         """Let each model read the problems in each of its cache slots: all cells then find only prompts."""
         positions = sorted({key.position for wave in waves for key in wave.runs})
-        for name in self._models.seated:
+        for name in self._models.pair.named:
             section = self._models.settings.small if name == "small" else self._models.settings.base
             slots = section.parallel if section.url is None else 1
             readings = max(slots, len(positions))
@@ -122,7 +126,7 @@ class Study:
                 if seconds is not None and number < len(positions):
                     self._store.add_reading(self._session, position, name, seconds)
 
-    async def _read_one(self, name: Seat, position: int) -> float | None:
+    async def _read_one(self, name: EngineName, position: int) -> float | None:
         """Seconds to read a problem; None if that failed, as the measured runs will show."""
         # Each model is named like the scheme in which it works alone.
         one_token = cell(name, token_budget=1, answer_tokens=1, max_step_tokens=1).settings(self._plan.common)

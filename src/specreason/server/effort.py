@@ -33,7 +33,7 @@ def too_many(param: str, value: int, limits: ServerSettings) -> Refused:
 
 def _budgets(body: ChatRequest, limits: ServerSettings) -> Iterator[tuple[str, int]]:
     """Each field of the request that sets a budget, and the budget (tokens)."""
-    own: int | None = body.specreason.given.get("token_budget") if body.specreason else None
+    own: int | None = body.specreason.given().get("token_budget") if body.specreason else None
     if own is not None and own > limits.max_tokens:
         raise too_many("specreason.token_budget", own, limits)
     unlimited = body.thinking_token_budget == -1

@@ -56,7 +56,7 @@ class Metrics:
         self.drafts = self._counter("drafts", "Judged drafts by verdict", "model", "verdict")
         self.signals = self._histogram(
             "signal",
-            "Values of signals: scores 0 to 9, shares, log-probabilities",
+            "Values of signals: scores, shares, log-probabilities",
             _VALUES,
             "model",
             "signal",

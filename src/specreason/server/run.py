@@ -13,7 +13,6 @@ import uvicorn
 from opentelemetry.trace import Tracer
 
 from specreason.config import ServerSettings, Settings
-from specreason.config.scheme import Role
 from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
 from specreason.engines.names import DECODER, EngineName, engines_of
 from specreason.engines.protocol import Engine
@@ -92,7 +91,7 @@ class Server(uvicorn.Server):
 @asynccontextmanager
 async def opened(
     settings: Settings,
-    engines: Mapping[Role, Engine] | None = None,
+    engines: Mapping[str, Engine] | None = None,
     tracer: Tracer | None = None,
     decoder: Engine | None = None,
 ) -> AsyncGenerator[Server]:

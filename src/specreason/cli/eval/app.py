@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from specreason.cli.options import Config, Pair, Set
+from specreason.config import load_settings
 from specreason.errors import ConfigError
+from specreason.models.pair_settings import resolve
 
 _EXTRA = {
     "altair",
@@ -26,8 +29,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Store = Annotated[Path, typer.Argument(help="The study: the file that `eval run` wrote.")]
-Config = Annotated[Path | None, typer.Option(help="TOML file (default: specreason.toml if it is there).")]
-Pair = Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")]
 
 
 def work(module: str) -> Any:
@@ -57,10 +58,7 @@ def run(
             "Several make every combination (default: the scheme of the settings, base and small).",
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting of all cells, for example temperature=0."),
-    ] = None,
+    set_: Set = None,
     samples: Annotated[int, typer.Option(help="Runs of each problem in each cell.", min=1)] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first problems.", min=1)] = None,
     skip: Annotated[int, typer.Option(help="Problems to pass over first.", min=0)] = 0,
@@ -145,6 +143,7 @@ def score_quality(
     store: Annotated[Path | None, typer.Option(help="Where scores are kept; gone on with.")] = None,
     config: Config = None,
     pair: Pair = None,
+    set_: Set = None,
 ) -> None:
     """Measure how well the base model's score tells right steps from wrong ones."""
     work("quality").score_quality(
@@ -155,6 +154,5 @@ def score_quality(
         acceptance=acceptance,
         seed=seed,
         store=store,
-        config=config,
-        pair=pair,
+        settings=resolve(load_settings(config, {"pair": pair}, sets=set_)),
     )

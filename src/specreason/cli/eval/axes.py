@@ -1,14 +1,15 @@
-"""Settings as they are written on the command line of a study: `--vary KEY=V1,V2` and `--set KEY=VALUE`."""
+"""Settings as they are varied on the command line of a study: `--vary KEY=V1,V2`."""
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import JsonValue
 
 from specreason.config import load_settings
-from specreason.config.load import nearest, setting_keys
+from specreason.config.assignments import assignment, value_of
+from specreason.config.load import setting_keys
 from specreason.errors import ConfigError
 from specreason.eval.cells import SCHEME, STUDIED, Cell, cells_of, flat, studied
 
@@ -26,8 +27,9 @@ def cells_from(
     each model alone.
     """
     varied: dict[str, list[JsonValue]] = {}
+    known = list(setting_keys())
     for text in vary:
-        key, values = _split("--vary", text)
+        key, values = assignment("--vary", text, known)
         if key in varied:
             raise ConfigError(f"--vary has '{key}' twice; write all of its values with commas between")
         if (section := key.partition(".")[0]) not in STUDIED:
@@ -44,35 +46,6 @@ def cells_from(
     return list(cells_of(varied, _at_once(concurrency)))
 
 
-def flags_from(texts: Iterable[str]) -> dict[str, Any]:
-    """The settings of `--set KEY=VALUE`, by dotted key."""
-    flags: dict[str, Any] = {}
-    for text in texts:
-        key, value = _split("--set", text)
-        flags[key] = _value(value)
-    return flags
-
-
-def _split(flag: str, text: str) -> tuple[str, str]:
-    """The dotted key and what stands behind it."""
-    name, equals, value = text.partition("=")
-    if not equals or not value.strip():
-        raise ConfigError(f"{flag} is '{text}'; write KEY=VALUE, for example {flag} token_budget=2048")
-    return _key(flag, name.strip()), value.strip()
-
-
-def _key(flag: str, name: str) -> str:
-    """The dotted key that a name stands for: itself, or the one of which it is the last part."""
-    known = list(setting_keys())
-    of_cells = [key for key in known if key.partition(".")[0] in STUDIED]
-    ends = [key for key in of_cells if key.endswith(f".{name}")]
-    if name in known or len(ends) == 1:
-        return name if name in known else ends[0]
-    if ends:
-        raise ConfigError(f"{flag} {name}: several settings end so; write one of {', '.join(ends)}")
-    raise ConfigError(f"{flag}: there is no setting '{name}'; {nearest(name, known)}")
-
-
 def _values(flag: str, key: str, text: str) -> list[Any]:
     """The values of a list: of TOML if it is such, else with commas between."""
     try:
@@ -81,15 +54,7 @@ def _values(flag: str, key: str, text: str) -> list[Any]:
         parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
         raise ConfigError(f"{flag} {key} is empty; give at least one value")
-    return [_value(part) for part in parts]
-
-
-def _value(text: str) -> Any:
-    """A value of TOML, else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    return [value_of(part) for part in parts]
 
 
 def _checked(key: str, value: object, config: Path | None, flags: Mapping[str, Any]) -> JsonValue:

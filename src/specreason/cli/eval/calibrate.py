@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 from specreason.cli.eval.quality import threshold_text
-from specreason.config import Settings, load_settings
+from specreason.config import Settings
 from specreason.config.load import DEFAULT_FILE
+from specreason.config.policies import knobs_of
 from specreason.engines.opening import open_engine
 from specreason.errors import ConfigError, InputError
 from specreason.eval.calibration.judging_statistics import ScoredStep, Threshold, surest, threshold_for
@@ -19,8 +20,8 @@ from specreason.eval.calibration.labelled_steps import LabelledStep, labelled_st
 from specreason.eval.calibration.score_steps import judged_steps
 from specreason.eval.calibration.write_threshold import write_threshold
 from specreason.eval.store import Store
-from specreason.models.pair_settings import resolve
-from specreason.reasoning.judging import JudgePrompt
+from specreason.reasoning.policies.specreason import Knobs
+from specreason.reasoning.signals.judge_score import JudgePrompt
 
 # Too few steps of either kind to begin to judge a threshold.
 _LEAST_OF_A_KIND = 10
@@ -41,13 +42,12 @@ def calibrate(
     dry_run: bool,
     store: Path | None,
     config: Path | None,
-    pair: str | None,
+    settings: Settings,
 ) -> None:
     """See `specreason calibrate --help`."""
     if (precision is None) == (acceptance is None):
         raise ConfigError("say what is wanted: --precision 0.95 or --acceptance 0.6")
-    settings = resolve(load_settings(config, {"pair": pair}))
-    method = settings.reasoning.judge_method
+    method = _judge(settings).judge_method
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     labelled = spread(labelled_steps(steps, seed), limit)
     wish = {"precision": precision, "acceptance": acceptance, "right_share": right_share}
@@ -103,24 +103,30 @@ async def _until(
     console: Console,
 ) -> tuple[list[ScoredStep], bool]:
     """Scored steps, as few as are enough, or all; and whether wrong ones were made wrong on purpose."""
-    reasoning, told, made = settings.reasoning, list[ScoredStep](), False
-    prompt: JudgePrompt = "paper" if settings.base.url is not None else "inline"
-    if reasoning.judge_prompt != "auto":
-        prompt = reasoning.judge_prompt
+    judge, scored, made = _judge(settings), list[ScoredStep](), False
     engine = await open_engine("base", settings.base)
+    prompt: JudgePrompt = "inline" if engine.capabilities.in_process else "paper"
+    if judge.judge_prompt != "auto":
+        prompt = judge.judge_prompt
     try:
         with ExitStack() as files, console.status("asking the judge ...") as status:
             kept = files.enter_context(Store(store, create=True)) if store else None
             judging = judged_steps(
-                engine, settings.base, reasoning.instruction, labelled, [prompt], store=kept
+                engine, settings.base, settings.reasoning.instruction, labelled, [prompt], store=kept
             )
             async with aclosing(judging) as items:
                 async for item in items:
-                    told.append(item.scored(reasoning.judge_method))
+                    scored.append(item.scored(judge.judge_method))
                     made = made or item.step.made
-                    status.update(f"{len(told)} scores of at most {len(labelled)}")
-                    if enough and len(told) % _LOOK_EVERY == 0 and enough(told):
+                    status.update(f"{len(scored)} scores of at most {len(labelled)}")
+                    if enough and len(scored) % _LOOK_EVERY == 0 and enough(scored):
                         break
     finally:
         await engine.aclose()
-    return told, made
+    return scored, made
+
+
+def _judge(settings: Settings) -> Knobs:
+    knobs = knobs_of(settings.policy, "specreason")
+    assert isinstance(knobs, Knobs)
+    return knobs

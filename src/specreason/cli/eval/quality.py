@@ -10,16 +10,15 @@ from typing import get_args
 import typer
 from rich.console import Console
 
-from specreason.config import Settings, load_settings
-from specreason.config.load import nearest
+from specreason.config import Settings
+from specreason.config.assignments import nearest
 from specreason.engines.opening import open_engine
 from specreason.errors import ConfigError, InputError
 from specreason.eval.calibration.judging_statistics import Threshold, auc, reliability, threshold_for
 from specreason.eval.calibration.labelled_steps import LabelledStep, labelled_steps, spread
 from specreason.eval.calibration.score_steps import METHODS, Judged, judged_steps
 from specreason.eval.store import Store
-from specreason.models.pair_settings import resolve
-from specreason.reasoning.judging import JudgePrompt
+from specreason.reasoning.signals.judge_score import JudgePrompt
 
 # Below this a bootstrap over problems has too little to draw from.
 _FEW_PROBLEMS = 20
@@ -34,11 +33,9 @@ def score_quality(
     acceptance: float | None,
     seed: int,
     store: Path | None,
-    config: Path | None,
-    pair: str | None,
+    settings: Settings,
 ) -> None:
     """See `specreason eval score-quality --help`."""
-    settings = resolve(load_settings(config, {"pair": pair}))
     chosen = _prompts(prompts)
     labelled = spread(labelled_steps(steps, seed), limit)
     if not labelled:

@@ -9,9 +9,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from specreason.cli.eval.axes import cells_from, flags_from
+from specreason.cli.eval.axes import cells_from
 from specreason.cli.eval.display import StudyDisplay
 from specreason.config import load_settings
+from specreason.config.assignments import assignments
+from specreason.config.load import setting_keys
 from specreason.errors import ConfigError
 from specreason.eval.cells import Cell
 from specreason.eval.find_task import find_task
@@ -38,7 +40,7 @@ def run(
     pair: str | None,
 ) -> None:
     """See `specreason eval run --help`."""
-    flags = {"pair": pair, **flags_from(set_)}
+    flags = {"pair": pair, **assignments("--set", set_, list(setting_keys()))}
     cells = cells_from(vary, concurrency, config, flags)
     common = resolve(load_settings(config, flags))
     chosen = limited(find_task(task, seed), limit, skip)

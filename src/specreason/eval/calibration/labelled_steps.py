@@ -15,7 +15,7 @@ from typing import Any, cast
 from specreason.errors import ConfigError, InputError
 from specreason.eval.store import RunKey, Store
 from specreason.eval.tasks import json_of, text_of
-from specreason.reasoning.events import StepAccepted
+from specreason.reasoning.events import StepKept
 from specreason.text_files import lines, read_text
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
@@ -135,7 +135,7 @@ def _from_study(path: Path, seed: int) -> Iterator[LabelledStep]:
             row.position: RunKey(row.position, row.cell, row.sample) for row in store.rows() if row.right
         }
         for position, key in chains.items():
-            texts = [event.text for event in store.events(key) if isinstance(event, StepAccepted)]
+            texts = [event.step.text for event in store.events(key) if isinstance(event, StepKept)]
             yield from _twins(problems[position].id, problems[position].text, texts, seed)
 
 

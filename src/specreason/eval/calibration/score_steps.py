@@ -10,9 +10,10 @@ from specreason.engines.protocol import Engine, Message
 from specreason.eval.calibration.judging_statistics import ScoredStep
 from specreason.eval.calibration.labelled_steps import LabelledStep
 from specreason.eval.store import Store
-from specreason.reasoning.judge import CANDIDATES, Method, score
-from specreason.reasoning.judging import JudgePrompt, question_for
 from specreason.reasoning.prompts import with_instruction
+from specreason.reasoning.signals.digits import CANDIDATES, Method, score
+from specreason.reasoning.signals.judge_score import JudgePrompt, judge_question
+from specreason.reasoning.signals.task import Task
 
 METHODS: tuple[Method, ...] = ("greedy", "expected")
 
@@ -67,7 +68,7 @@ async def _asked(
     asked: list[Message] = [{"role": "user", "content": with_instruction(step.problem, instruction)}]
     turn = await open_turn(engine, asked, settings, thinking=thinking)
     chain = [await engine.tokenize(text) for text in (*step.before, step.text)]
-    question = await question_for(engine, turn, asked, prompt)
+    question = await judge_question(Task(asked, {"base": turn}, {"base": engine}), prompt)
     reply = await engine.next_token_logprobs(
         turn.prompt.plus(*chain, *question.within), candidates=CANDIDATES, session=step.problem_id
     )

@@ -11,11 +11,12 @@ from specreason.text_files import read_text, write_text
 
 
 def write_threshold(path: Path, value: float, method: str, why: str) -> None:
-    """Set `reasoning.threshold` and the method that it belongs to, with `why` as its comment."""
+    """Set `policy.specreason.threshold` and the method that it belongs to, with `why` as its comment."""
     try:
         text = read_text(path) if path.exists() else ""
         document: Any = tomlkit.parse(text)
-        section: Any = document.setdefault("reasoning", tomlkit.table())
+        policies: Any = document.setdefault("policy", tomlkit.table(is_super_table=True))
+        section: Any = policies.setdefault("specreason", tomlkit.table())
         section["threshold"] = tomlkit.item(round(value, 3)).comment(why)
         section["judge_method"] = method
         write_text(path, tomlkit.dumps(document))

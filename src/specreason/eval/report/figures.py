@@ -15,6 +15,7 @@ from specreason.eval.summary import Summary
 _PERCENT = ".0%"
 _TENTHS = 10
 _ALL_NAMED = 8
+_BINS = 20
 
 
 def figures(summaries: Sequence[Summary]) -> Iterator[Figure]:
@@ -174,23 +175,13 @@ def _thinking(summaries: Sequence[Summary]) -> Figure:
 
 
 def _chain(s: Summary) -> Iterator[Figure]:
-    """How one judged cell went: scores by verdict, authors and acceptance over the course of a problem."""
+    """How one judged cell went: signals by verdict, authors and acceptance over the course of a problem."""
     name = s.runs.name
-    scores: dict[tuple[float, str], int] = {}
-    for row in s.runs.rows:
-        for step in row.steps:
-            if step.score is not None and step.verdict != "none":
-                at = float(round(step.score))
-                scores[at, step.verdict] = scores.get((at, step.verdict), 0) + 1
-    if scores:
-        counts = [
-            {"score": at, "verdict": verdict, "drafts": n} for (at, verdict), n in sorted(scores.items())
-        ]
-        bars = chart(counts).mark_bar(size=26, stroke="var(--page)").encode(
-            x=quantity("x", "score", "score", domain=[-0.5, 9.5], axis={"values": list(range(10))}),
-            y=quantity("y", "drafts", "drafts", zero=True), color=colour("verdict", ["accepted", "rejected"]),
-        )  # fmt: skip
-        yield drawn("scores", f"Scores by verdict: {name}", "What the judge gave.", bars, height=220)
+    steps = [step for row in s.runs.rows for step in row.steps if step.outcome != "unjudged"]
+    for signal in dict.fromkeys(name for step in steps for name in step.signals):
+        values = [(v, step.outcome) for step in steps if (v := step.signals.get(signal)) is not None]
+        if values:
+            yield _signal(signal, name, values)
     course = _course(s.runs.rows)
     if course:
         parts = ["small, accepted", "base, after a rejection", "base, unasked"]
@@ -205,6 +196,22 @@ def _chain(s: Summary) -> Iterator[Figure]:
         yield drawn("course", f"Authors over the course of a problem: {name}", text, bars, height=220)
 
 
+def _signal(signal: str, name: str, values: Sequence[tuple[float, str]]) -> Figure:
+    """How often each value of a signal was measured, by what became of the draft."""
+    low, high = min(value for value, _ in values), max(value for value, _ in values)
+    width = 1.0 if 2 < high - low <= _BINS else (high - low) / _BINS or 1.0
+    counts: dict[tuple[float, str], int] = {}
+    for value, verdict in values:
+        at = round(value / width) * width
+        counts[at, verdict] = counts.get((at, verdict), 0) + 1
+    rows = [{"value": at, "verdict": verdict, "drafts": n} for (at, verdict), n in sorted(counts.items())]
+    bars = chart(rows).mark_bar(size=20, stroke="var(--page)").encode(
+        x=quantity("x", "value", signal, domain=[low - width / 2, high + width / 2]),
+        y=quantity("y", "drafts", "drafts", zero=True), color=colour("verdict", ["accepted", "rejected"]),
+    )  # fmt: skip
+    return drawn(f"signal-{signal}", f"{signal} by verdict: {name}", "Of judged drafts.", bars, height=220)
+
+
 def _course(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """For each tenth of the chains, the share of steps by what became of them."""
     counts: dict[tuple[int, str], int] = {}
@@ -212,7 +219,7 @@ def _course(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for index, step in enumerate(row.steps):
             tenth = min(_TENTHS - 1, index * _TENTHS // len(row.steps))
             part = {"accepted": "small, accepted", "rejected": "base, after a rejection"}.get(
-                step.verdict, "base, unasked"
+                step.outcome, "base, unasked"
             )
             counts[tenth, part] = counts.get((tenth, part), 0) + 1
     totals = [sum(n for (tenth, _), n in counts.items() if tenth == t) for t in range(_TENTHS)]

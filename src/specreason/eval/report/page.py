@@ -11,7 +11,8 @@ from specreason.eval.report.charts import STYLE, Figure
 from specreason.eval.report.tables import Table
 from specreason.eval.study import StudyData
 from specreason.eval.summary import Summary
-from specreason.reasoning.events import Event, StepAccepted, StepDrafted, StepRejected, StepScored
+from specreason.reasoning.events import Event, StepKept
+from specreason.reasoning.records import StepRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +107,15 @@ def conditions(study: StudyData) -> list[tuple[str, str]]:
 
 def traced_steps(events: Sequence[Event]) -> list[TracedStep]:
     """The kept steps of a run, each with what became of its draft."""
-    steps: list[TracedStep] = []
-    draft, score, reason = "", "", ""
-    for event in events:
-        match event:
-            case StepDrafted():
-                draft = event.text
-            case StepScored():
-                score = "score unreadable" if event.value is None else f"score {event.value:.3g}"
-            case StepRejected():
-                reason = event.reason
-            case StepAccepted():
-                note = ", ".join(
-                    part for part in (score, f"draft rejected: {reason}" if reason else "") if part
-                )
-                steps.append(
-                    TracedStep(event.author, event.text.strip(), note, draft.strip() if reason else None)
-                )
-                draft, score, reason = "", "", ""
-            case _:
-                pass
-    return steps
+    return [_traced(event.step) for event in events if isinstance(event, StepKept)]
+
+
+def _traced(step: StepRecord) -> TracedStep:
+    values = [f"{name} {'-' if v is None else f'{v:.3g}'}" for name, v in step.signals.items()]
+    notes = [step.origin.replace("_", " "), *values]
+    if step.reason:
+        notes.append(f"draft rejected: {step.reason}")
+    return TracedStep(step.author, step.text.strip(), ", ".join(notes), step.draft and step.draft.strip())
 
 
 def _shown(settings: Mapping[str, Any]) -> str:

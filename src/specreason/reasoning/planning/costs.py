@@ -51,8 +51,9 @@ class Costs:
     be spent on drafts that are not expected to pay, or, below nothing, that drafts cost more than they
     brought; `in_vain`: drafts since one was accepted.
 
-    What a plan comes to is never averaged as a whole: whether drafts are accepted varies from step to step and
-    says the same of every plan, while what a step of either kind takes hardly varies, and only its plan shows it.
+    What a plan comes to is never averaged as a whole: whether drafts are accepted varies from step to step
+    and says the same of every plan, while what a step of either kind takes hardly varies, and only its plan
+    shows it.
     """
 
     more: float = BATCHED
