@@ -7,25 +7,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
+from method import method
 
 from specreason.config import ReasoningSettings, SamplingSettings, Settings
 from specreason.engines.protocol import Segment
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import ContextOverflow, EngineError, EngineUnavailable
-from specreason.reasoning.chain import Role
+from specreason.config.scheme import Role
 from specreason.reasoning.events import (
     AnswerDelta,
     CallEnded,
-    DrafterLost,
+    Fallback,
     Event,
     Failed,
     Finished,
     Started,
-    StepAccepted,
+    StepKept,
     StepDrafted,
     StepRejected,
-    StepRewritten,
-    StepScored,
+    SignalMeasured,
     ThinkingEnded,
     from_json,
     to_json,
@@ -88,7 +88,10 @@ async def run(
     engines: Mapping[Role, ScriptedEngine] = {"base": judge, "small": drafter}
     async with SpecReason(Settings(), engines=engines) as session:
         try:
-            stream = session.stream("What?", reasoning=ReasoningSettings(**settings), sampling=sampling)
+            asked = method(**settings)
+            stream = session.stream(
+                "What?", reasoning=asked.reasoning, policy=asked.policy, sampling=sampling
+            )
             async with aclosing(stream) as events:
                 async for event in events:
                     told.events.append(event)
@@ -103,12 +106,13 @@ def kinds(engine: ScriptedEngine) -> list[str]:
 
 def untimed(event: Event) -> dict[str, Any]:
     """The event without what depends on the clock."""
-    told: dict[str, Any] = json.loads(to_json(event))
-    return {k: v for k, v in told.items() if k not in {"at", "seconds"}}
+    shown: dict[str, Any] = json.loads(to_json(event))
+    shown.get("step", {}).pop("seconds", None)
+    return {k: v for k, v in shown.items() if k not in {"at", "seconds"}}
 
 
 def untimed_result(result: Result) -> Result:
-    steps = tuple(replace(step, seconds=0.0) for step in result.steps)
+    steps = tuple(replace(step, seconds={}) for step in result.steps)
     return replace(result, steps=steps, seconds={}, total_s=0.0)
 
 
@@ -131,10 +135,9 @@ async def test_bad_drafts_are_all_rewritten() -> None:
     told = await run(small(("Bad a.\n\n", "Bad b.\n\n", "Bad c.\n\n")), base(scores={"Bad": "0"}))
     result = told.result
     assert told.authors == ["base"] * 3
-    assert all(step.rewritten and step.score == 0 for step in result.steps)
+    assert all(step.origin == "rewrite" and step.score == 0 for step in result.steps)
     assert (result.accepted, result.acceptance_rate) == (0, 0.0)
     assert [event.reason for event in told.of(StepRejected)] == ["score"] * 3
-    assert len(told.of(StepRewritten)) == 3
     assert result.tokens["small"].kept == 0
     assert result.tokens["small"].discarded >= 9
     assert result.answer == "8"
@@ -146,10 +149,8 @@ async def test_one_bad_draft_is_rewritten_and_told_in_order() -> None:
     about_second = [e.event for e in told.events if getattr(e, "index", None) == 1]
     assert about_second == [
         "step_drafted",
-        "step_scored",
+        "signal_measured",
         "step_rejected",
-        "step_rewritten",
-        "step_accepted",
     ]
     assert told.result.steps[1].text == BASE[1]
 
@@ -158,7 +159,7 @@ async def test_the_base_model_writes_the_first_steps() -> None:
     told = await run(small(), base(), first_n_base_steps=2)
     assert told.authors == ["base", "base", "small"]
     assert told.result.drafts == 1
-    assert not any(step.rewritten for step in told.result.steps)
+    assert all(step.outcome != "rejected" for step in told.result.steps)
 
 
 @pytest.mark.parametrize(("score", "kept"), [("7", True), ("6", False)])
@@ -170,7 +171,7 @@ async def test_a_score_at_the_threshold_stands(score: str, *, kept: bool) -> Non
 async def test_expected_scores_compare_as_means() -> None:
     scores = {"is 4": {"9": 0.5, "4": 0.5}}
     told = await run(small(), base(scores=scores), judge_method="expected", threshold=6.6)
-    assert told.of(StepScored)[0].value == pytest.approx(6.5)
+    assert told.of(SignalMeasured)[0].value == pytest.approx(6.5)
     assert told.authors == ["base", "small", "small"]
 
 
@@ -187,7 +188,7 @@ async def test_a_draft_in_a_circle_is_rewritten_and_the_run_goes_on() -> None:
     told = await run(small(("Again.\n\n", "Again.\n\n", "New.\n</think>")), base())
     assert told.authors == ["small", "base", "small"]
     assert [event.reason for event in told.of(StepRejected)] == ["repetition"]
-    assert len(told.of(StepScored)) == 2
+    assert len(told.of(SignalMeasured)) == 2
 
 
 async def test_a_circle_that_the_base_model_joins_ends_thinking() -> None:
@@ -211,7 +212,7 @@ async def test_the_budget_ends_thinking_and_the_answer_is_still_written() -> Non
     )
     assert (told.result.ended, told.result.answer) == ("budget", "8")
     assert told.of(ThinkingEnded)[0].tokens == 6
-    assert [step.end for step in told.of(StepAccepted)] == ["boundary", "length"]
+    assert [step.end for step in told.result.steps] == ["boundary", "length"]
 
 
 async def test_discarded_drafts_may_count_against_the_budget() -> None:
@@ -220,7 +221,7 @@ async def test_discarded_drafts_may_count_against_the_budget() -> None:
     told = await run(small(drafts), judge, token_budget=20, budget_counts="generated")
     assert (told.result.ended, told.result.answer) == ("budget", "8")
     discarded = sum(event.tokens for event in told.of(StepRejected))
-    kept = sum(event.tokens for event in told.of(StepAccepted))
+    kept = sum(step.tokens for step in told.result.steps)
     assert discarded + kept == 20
 
 
@@ -233,7 +234,7 @@ async def test_a_budget_that_a_rejected_draft_uses_up_ends_thinking() -> None:
 async def test_a_long_step_is_cut() -> None:
     told = await run(small(("a b c d e f.\n\n", "End.\n</think>")), base(), scheme="small", max_step_tokens=3)
     assert [step.text for step in told.result.steps][:3] == ["a b c", " d e f.", "\n\nEnd.\n"]
-    assert told.of(StepAccepted)[0].end == "length"
+    assert told.result.steps[0].end == "length"
 
 
 async def test_what_follows_the_close_in_a_draft_is_dropped() -> None:
@@ -268,7 +269,7 @@ async def test_without_the_drafter_the_base_model_goes_on() -> None:
     told = await run(small(failures={0: EngineUnavailable("gone", engine="small")}), base())
     assert told.error is None
     assert told.authors == ["base"] * 3
-    assert [event.reason for event in told.of(DrafterLost)] == ["small: gone"]
+    assert [event.reason for event in told.of(Fallback)] == ["small: gone"]
     assert (told.result.degraded, told.result.answer) == ("small: gone", "8")
 
 
@@ -285,7 +286,7 @@ async def test_without_the_drafter_the_base_model_answers() -> None:
     drafter = small(failures={3: EngineError("gone", engine="small")})
     told = await run(drafter, base(), answer_by="small")
     assert len(told.of(StepDrafted)) == 3
-    assert [event.reason for event in told.of(DrafterLost)] == ["small: gone"]
+    assert [event.reason for event in told.of(Fallback)] == ["small: gone"]
     assert told.result.answer == "8"
     assert told.result.degraded
 
@@ -341,7 +342,7 @@ async def test_a_failing_answer_keeps_the_chain() -> None:
 async def test_a_small_model_alone_has_no_substitute() -> None:
     told = await run(small(failures={0: EngineError("gone")}), base(), scheme="small")
     assert told.error is not None
-    assert told.of(DrafterLost) == []
+    assert told.of(Fallback) == []
 
 
 async def test_a_problem_beyond_the_context_is_refused_before_any_call() -> None:
@@ -427,6 +428,8 @@ async def test_every_call_is_told_and_its_tokens_add_up() -> None:
         calls = [call for call in told.of(CallEnded) if call.role == role]
         assert sum(call.generated_tokens for call in calls) == sum(call.generated for call in engine.calls)
         assert all(call.delivered_tokens <= call.generated_tokens for call in calls)
+        tokens = told.result.tokens[role]
+        assert tokens.generated == tokens.kept + tokens.scored + tokens.discarded
 
 
 @pytest.mark.parametrize("scheme", ["specreason", "base", "small"])
@@ -436,7 +439,7 @@ async def test_leaving_the_stream_closes_the_calls(scheme: str) -> None:
     async with SpecReason(settings, engines={"base": judge, "small": drafter}) as session:
         async with aclosing(session.stream("What?")) as events:
             async for event in events:
-                if isinstance(event, StepAccepted):
+                if isinstance(event, StepKept):
                     break
         writing = judge if scheme == "base" else drafter
         assert [call.closed_early for call in writing.calls] == [True]

@@ -51,8 +51,8 @@ async def open_decoder(settings: Settings, streams: int = 1) -> Engine:
         raise ConfigError(
             "a scheme with +decode needs models that share a vocabulary, since the small model drafts tokens "
             f"for the base model: 'base.model' is '{base.model}' ({vocabularies[0].described}), "
-            f"'small.model' is '{small.model}' ({vocabularies[1].described}); take two models of one family, or a scheme "
-            "without +decode, which shares text only"
+            f"'small.model' is '{small.model}' ({vocabularies[1].described}); take two models of one family, "
+            "or a scheme without +decode, which shares text only"
         )
     return await embedded.load("base", weights, base.model, _with_room(base, streams), drafter)
 
