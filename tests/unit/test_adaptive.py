@@ -3,27 +3,49 @@
 import random
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from specreason.reasoning.auto import Auto
-from specreason.reasoning.costs import BATCHED, CROWD, Costs, Mean
-from specreason.reasoning.events import (
-    DrafterLost,
-    Planned,
-    StepAccepted,
-    StepDrafted,
-    StepRejected,
-    StepRewritten,
-    StepScored,
-    ThinkingEnded,
-)
-from specreason.reasoning.plan import Plan
-from specreason.reasoning.result import fold
+from specreason.config import ReasoningSettings
+from specreason.config.scheme import Role
+from specreason.reasoning.events import StepKept, ThinkingEnded
+from specreason.reasoning.planning.adaptive import Adaptive
+from specreason.reasoning.planning.choices import choices
+from specreason.reasoning.planning.costs import BATCHED, CROWD, Costs, Mean
+from specreason.reasoning.planning.plan import Plan
+from specreason.reasoning.records import StepRecord
+from specreason.reasoning.schedules.lookahead import Lookahead
 
 TOKENS = 50
+
+
+def auto(costs: Costs, **most: Any) -> Adaptive:
+    """A planner of which the settings allow so much."""
+    plans = choices(ReasoningSettings(**most), in_process=False)
+    return Adaptive(costs, plans[-1], plans)
+
+
+def written(at: float, index: int, seconds: float) -> StepKept:
+    """A step of the base model, unasked."""
+    return kept(at, index, "base", {"base": seconds})
+
+
+def drafted(at: float, index: int, draft: float, score: float, write: float | None = None) -> StepKept:
+    """A draft that was accepted, or rejected and rewritten in `write` seconds."""
+    seconds: dict[Any, float] = {"draft": draft, "score": score}
+    if write is None:
+        return kept(at, index, "small", seconds, small_tokens=TOKENS, drafts=1, standing=1)
+    return kept(at, index, "base", seconds | {"rewrite": write}, drafts=1, discarded=TOKENS)
+
+
+def kept(at: float, index: int, author: Role, seconds: Any, **record: Any) -> StepKept:
+    outcome = "unjudged" if not record else "accepted" if author == "small" else "rejected"
+    origin = "base" if not record else "draft" if author == "small" else "rewrite"
+    step = StepRecord(index, "x", author, origin, outcome, TOKENS, "boundary", seconds=seconds, **record)
+    return StepKept(at, step)
 
 
 @dataclass
@@ -36,30 +58,23 @@ class Machine:
     stands: float
     seed: int = 0
 
-    def run(self, auto: Auto, steps: int) -> float:
-        """Seconds of a run under the plans of `auto`, one thing after the other."""
+    def run(self, planner: Adaptive, steps: int) -> float:
+        """Seconds of a run under the plans of `planner`, one thing after the other."""
         rng, at = random.Random(self.seed), 0.0
         for index in range(steps):
-            if auto.plan().author == "base":
+            if planner.plan().author == "base":
                 at += self.write
-                auto.take(StepAccepted(at, index, "base", "x", TOKENS, self.write, "boundary"))
+                planner.take(written(at, index, self.write))
                 continue
-            at += self.draft + self.score
-            auto.take(StepDrafted(at, index, "x", TOKENS, self.draft, "boundary"))
-            auto.take(StepScored(at, index, 5, "greedy", 1, {}, self.score))
-            if rng.random() < self.stands:
-                auto.take(StepAccepted(at, index, "small", "x", TOKENS, self.draft, "boundary", stood=1))
-            else:
-                auto.take(StepRejected(at, index, "score", TOKENS))
-                at += self.write
-                auto.take(StepRewritten(at, index, "x", TOKENS, self.write, "boundary"))
-                auto.take(StepAccepted(at, index, "base", "x", TOKENS, self.write, "boundary"))
+            stands = rng.random() < self.stands
+            at += self.draft + self.score + (0.0 if stands else self.write)
+            planner.take(drafted(at, index, self.draft, self.score, None if stands else self.write))
         return at
 
     def runs(self, count: int, steps: int) -> float:
         """Seconds of several runs that share what they learn."""
         costs = Costs(BATCHED)
-        return sum(self.run(Auto(costs, Plan()), steps) for _ in range(count))
+        return sum(self.run(auto(costs), steps) for _ in range(count))
 
 
 @given(price=st.floats(0.05, 1.2), split=st.floats(0.1, 0.9))
@@ -89,8 +104,8 @@ def test_whatever_the_drafter_the_base_model_alone_is_hardly_faster(
 def test_a_drafter_that_recovers_is_noticed() -> None:
     costs = Costs(BATCHED)
     for _ in range(10):
-        Machine(0.2, 0.1, 1.0, stands=0.0).run(Auto(costs, Plan()), 30)
-    later = [Machine(0.2, 0.1, 1.0, stands=1.0).run(Auto(costs, Plan()), 30) for _ in range(30)]
+        Machine(0.2, 0.1, 1.0, stands=0.0).run(auto(costs), 30)
+    later = [Machine(0.2, 0.1, 1.0, stands=1.0).run(auto(costs), 30) for _ in range(30)]
     assert later[-1] < 0.5 * 30
 
 
@@ -98,8 +113,8 @@ def test_a_useless_drafter_is_seldom_tried() -> None:
     costs = Costs(BATCHED)
     machine = Machine(0.2, 0.1, 1.0, stands=0.0)
     for _ in range(10):
-        machine.run(Auto(costs, Plan()), 30)
-    assert machine.run(Auto(costs, Plan()), 100) < 1.03 * 100
+        machine.run(auto(costs), 30)
+    assert machine.run(auto(costs), 100) < 1.03 * 100
 
 
 def test_short_runs_remember_what_failed_before_them() -> None:
@@ -112,7 +127,7 @@ def test_problems_that_the_drafter_fails_do_not_spoil_the_next() -> None:
     costs, rng, spent, always = Costs(BATCHED), random.Random(0), 0.0, 0.0
     for number in range(300):
         machine = Machine(0.2, 0.35, 1.0, stands=rng.choice((0.9, 0.5)), seed=number)
-        spent += machine.run(Auto(costs, Plan()), 5)
+        spent += machine.run(auto(costs), 5)
         always += 5 * (machine.draft + machine.score + (1 - machine.stands) * machine.write)
     assert spent < 1.05 * always
 
@@ -120,40 +135,31 @@ def test_problems_that_the_drafter_fails_do_not_spoil_the_next() -> None:
 @pytest.mark.parametrize(
     ("most", "wanted"),
     [
-        (Plan(lookahead=4), Plan(lookahead=4)),
-        (Plan(drafts=3), Plan(drafts=3)),
-        (Plan(hedge=True), Plan()),  # drafts stand too often
+        ({"lookahead": 4}, Plan(schedule=Lookahead(4))),
+        ({"drafts_per_step": 3}, Plan(drafts=3)),
+        ({"on_reject": "hedge"}, Plan()),  # drafts are accepted too often
     ],
 )
-def test_what_overlaps_is_chosen_by_what_it_comes_to(most: Plan, wanted: Plan) -> None:
+def test_what_overlaps_is_chosen_by_what_it_comes_to(most: dict[str, Any], wanted: Plan) -> None:
     costs = Costs(BATCHED)
-    Machine(0.55, 0.08, 3.0, stands=0.8).run(Auto(costs, Plan()), 60)
-    auto = Auto(costs, most)
-    auto.plan()
-    assert auto.plan() == wanted
+    Machine(0.55, 0.08, 3.0, stands=0.8).run(auto(costs), 60)
+    planner = auto(costs, **most)
+    planner.plan()
+    assert planner.plan() == wanted
 
 
 def test_the_plan_says_why() -> None:
-    auto = Auto(Costs(), Plan())
-    assert auto.plan() == Plan("base")
-    assert auto.plan().reason == "what the base model needs is not known yet"
-
-
-def test_what_auto_chose_is_no_reason_any_more_once_the_drafter_is_lost() -> None:
-    def kept(index: int) -> StepAccepted:
-        return StepAccepted(1.0, index, "base", "x", TOKENS, 1.0, "boundary")
-
-    planned = Planned(0.0, 0, "base", 0, 1, False, "a step takes 3 s with drafts, 2 s without")
-    steps = fold([planned, kept(0), DrafterLost(1.0, "gone"), kept(1)]).steps
-    assert [step.plan for step in steps] == [planned.reason, None]
+    planner = auto(Costs())
+    assert planner.plan() == Plan("base")
+    assert planner.plan().reason == "what the base model needs is not known yet"
 
 
 def test_the_same_question_gets_the_same_answer() -> None:
     costs = Costs(BATCHED)
-    Machine(0.55, 0.08, 3.0, stands=0.6).run(Auto(costs, Plan()), 60)
-    auto = Auto(costs, Plan("small", 4, 3, True))
-    auto.plan()
-    assert auto.plan() == auto.plan()
+    Machine(0.55, 0.08, 3.0, stands=0.6).run(auto(costs), 60)
+    planner = auto(costs, lookahead=4, drafts_per_step=3, on_reject="hedge")
+    planner.plan()
+    assert planner.plan() == planner.plan()
 
 
 # ---------------------------------------------------------------- estimates
@@ -161,8 +167,8 @@ def test_the_same_question_gets_the_same_answer() -> None:
 
 def test_a_run_of_bad_luck_does_not_spoil_a_plan() -> None:
     """Rewrites tell how often drafts fail, which is the same for every plan, not what this plan costs."""
-    costs, plan = Costs(BATCHED), Plan("small", lookahead=4)
-    Machine(0.55, 0.08, 3.0, stands=0.8).run(Auto(costs, Plan()), 60)
+    costs, plan = Costs(BATCHED), Plan(schedule=Lookahead(4))
+    Machine(0.55, 0.08, 3.0, stands=0.8).run(auto(costs), 60)
     other = Plan("small")
     before = costs.seconds(plan) / costs.seconds(other)
     for _ in range(5):
@@ -175,8 +181,8 @@ def test_how_many_drafts_stood_is_more_than_that_one_did() -> None:
     for _ in range(25):
         perfect.judged(3, 3)
         mixed.judged(1, 3)
-    assert perfect.stands.value > 0.97
-    assert mixed.stands.value == pytest.approx(1 / 3, abs=0.03)
+    assert perfect.acceptance.value > 0.97
+    assert mixed.acceptance.value == pytest.approx(1 / 3, abs=0.03)
 
 
 def test_drafts_that_always_fail_together_are_no_better_than_one() -> None:
@@ -188,20 +194,18 @@ def test_drafts_that_always_fail_together_are_no_better_than_one() -> None:
 
 def test_the_first_step_under_a_lookahead_says_little_of_it() -> None:
     """Nothing was drafted ahead of it yet. The next ones count."""
-    costs, ahead = Costs(BATCHED), Plan(lookahead=4)
-    auto, at, plans, seen = Auto(costs, ahead), 0.0, list[Plan](), list[int]()
+    costs, ahead = Costs(BATCHED), Plan(schedule=Lookahead(4))
+    planner, at, plans, seen = auto(costs, lookahead=4), 0.0, list[Plan](), list[int]()
     for index in range(5):
-        auto.plan()
-        plan = auto.plan()  # the loop asks again where a schedule ends
+        planner.plan()
+        plan = planner.plan()  # the loop asks again where a schedule ends
         plans.append(plan)
         if plan.author == "base":
             at += 3.0
-            auto.take(StepAccepted(at, index, "base", "x", TOKENS, 3.0, "boundary"))
+            planner.take(written(at, index, 3.0))
         else:
-            at += 0.6 if plan.lookahead else 0.63
-            auto.take(StepDrafted(at, index, "x", TOKENS, 0.55, "boundary"))
-            auto.take(StepScored(at, index, 5, "greedy", 1, {}, 0.08))
-            auto.take(StepAccepted(at, index, "small", "x", TOKENS, 0.55, "boundary", stood=1))
+            at += 0.6 if plan.schedule.depth else 0.63
+            planner.take(drafted(at, index, 0.55, 0.08))
         seen.append(costs.kept[ahead].seen if ahead in costs.kept else 0)
     assert plans == [Plan("base"), Plan(), ahead, ahead, ahead]
     assert seen == [0, 0, 0, 1, 2]
@@ -209,16 +213,17 @@ def test_the_first_step_under_a_lookahead_says_little_of_it() -> None:
 
 # ---------------------------------------------------------------- many runs at the same time
 
-SEVERAL = Plan("small", lookahead=4, drafts=3)
+MOST = {"lookahead": 4, "drafts_per_step": 3}
+SEVERAL = Plan(schedule=Lookahead(4, branches=True), drafts=3)
 
 
 def learned() -> Costs:
     costs = Costs(BATCHED)
-    Machine(0.55, 0.08, 3.0, stands=0.6).run(Auto(costs, Plan()), 60)
+    Machine(0.55, 0.08, 3.0, stands=0.6).run(auto(costs), 60)
     return costs
 
 
-def planned(runs: list[Auto]) -> list[Plan]:
+def planned(runs: list[Adaptive]) -> list[Plan]:
     for run in runs:
         run.plan()
     return [run.plan() for run in runs]
@@ -226,7 +231,7 @@ def planned(runs: list[Auto]) -> list[Plan]:
 
 def test_what_nobody_has_tried_one_run_tries_first() -> None:
     costs = learned()
-    runs = [Auto(costs, SEVERAL) for _ in range(2)]
+    runs = [auto(costs, **MOST) for _ in range(2)]
     plans = planned(runs)
     assert plans[0] == SEVERAL
     assert plans[1] != SEVERAL
@@ -235,7 +240,7 @@ def test_what_nobody_has_tried_one_run_tries_first() -> None:
 def test_a_crowd_has_few_drafts_judged() -> None:
     costs = learned()
     costs.kept[SEVERAL] = Mean(0.01, 100)
-    crowd = [Auto(costs, SEVERAL) for _ in range(CROWD)]
+    crowd = [auto(costs, **MOST) for _ in range(CROWD)]
     planned(crowd)
     assert all(plan.drafts == 1 for plan in planned(crowd))
 
@@ -243,7 +248,7 @@ def test_a_crowd_has_few_drafts_judged() -> None:
 def test_who_is_done_or_gone_makes_room() -> None:
     costs = learned()
     costs.kept[SEVERAL] = Mean(0.01, 100)
-    done, gone, last = (Auto(costs, SEVERAL) for _ in range(3))
+    done, gone, last = (auto(costs, **MOST) for _ in range(3))
     planned([done, gone, last])
     assert last.plan().drafts == 1
     done.take(ThinkingEnded(1.0, "closed", 3, 100))
@@ -256,7 +261,7 @@ def test_more_drafts_fail_less_often_but_never_less_than_hard_steps(
     stands: float, alike: float | None
 ) -> None:
     costs = Costs()
-    costs.stands = Mean(stands, 50)
+    costs.acceptance = Mean(stands, 50)
     costs.alike = Mean() if alike is None else Mean(alike, 10_000)
     chances = [costs.fails(drafts) for drafts in range(1, 9)]
     assert chances[0] == pytest.approx(1 - stands)

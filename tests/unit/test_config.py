@@ -35,11 +35,16 @@ def test_nothing_set_gives_the_defaults() -> None:
 
 
 def test_a_threshold_out_of_range_names_key_value_source_and_limit(toml: Path) -> None:
-    toml.write_text("[reasoning]\nthreshold = 11\n")
+    toml.write_text("[policy.specreason]\nthreshold = 11\n")
     message = error_of(toml)
-    assert f"setting 'reasoning.threshold' in {toml} is 11: it must be less than or equal to 9" in message
-    assert "from --threshold" in error_of(flags={"reasoning.threshold": 11})
-    assert "from SPECREASON_REASONING__THRESHOLD" in error_of(env={"SPECREASON_REASONING__THRESHOLD": "11"})
+    assert (
+        f"setting 'policy.specreason.threshold' in {toml} is 11: it must be less than or equal to 9"
+        in message
+    )
+    assert "from --threshold" in error_of(flags={"policy.specreason.threshold": 11})
+    assert "from SPECREASON_POLICY__SPECREASON__THRESHOLD" in error_of(
+        env={"SPECREASON_POLICY__SPECREASON__THRESHOLD": "11"}
+    )
 
 
 def test_a_wrong_type_says_what_is_wanted(toml: Path) -> None:
@@ -48,23 +53,66 @@ def test_a_wrong_type_says_what_is_wanted(toml: Path) -> None:
 
 
 def test_an_unknown_key_names_the_nearest(toml: Path) -> None:
-    toml.write_text("[reasoning]\ntreshold = 5\n")
+    toml.write_text("[policy.specreason]\ntreshold = 5\n")
     message = error_of(toml)
-    assert f"unknown setting 'reasoning.treshold' in {toml}" in message
-    assert "did you mean 'reasoning.threshold'?" in message
+    assert f"unknown setting 'policy.specreason.treshold' in {toml}" in message
+    assert "did you mean 'policy.specreason.threshold'?" in message
 
 
 def test_an_unknown_variable_names_the_nearest() -> None:
-    message = error_of(env={"SPECREASON_REASONING__TRESHOLD": "5"})
-    assert "unknown environment variable SPECREASON_REASONING__TRESHOLD" in message
-    assert "did you mean 'SPECREASON_REASONING__THRESHOLD'?" in message
+    message = error_of(env={"SPECREASON_POLICY__SPECREASON__TRESHOLD": "5"})
+    assert "unknown environment variable SPECREASON_POLICY__SPECREASON__TRESHOLD" in message
+    assert "did you mean 'SPECREASON_POLICY__SPECREASON__THRESHOLD'?" in message
 
 
 def test_flags_beat_the_environment_and_that_beats_the_file(toml: Path) -> None:
-    toml.write_text("[reasoning]\nthreshold = 1\ntoken_budget = 10\nmax_step_tokens = 100\n")
-    env = {"SPECREASON_REASONING__THRESHOLD": "2", "SPECREASON_REASONING__TOKEN_BUDGET": "20"}
-    reasoning = load_settings(toml, {"reasoning.threshold": 3, "reasoning.token_budget": None}, env).reasoning
-    assert (reasoning.threshold, reasoning.token_budget, reasoning.max_step_tokens) == (3, 20, 100)
+    toml.write_text(
+        "reasoning = {token_budget = 10, max_step_tokens = 100}\npolicy.specreason.threshold = 1\n"
+    )
+    env = {"SPECREASON_POLICY__SPECREASON__THRESHOLD": "2", "SPECREASON_REASONING__TOKEN_BUDGET": "20"}
+    found = load_settings(toml, {"policy.specreason.threshold": 3, "reasoning.token_budget": None}, env)
+    assert threshold(found) == 3
+    assert (found.reasoning.token_budget, found.reasoning.max_step_tokens) == (20, 100)
+
+
+def threshold(settings: Settings) -> object:
+    return settings.model_dump()["policy"]["specreason"]["threshold"]
+
+
+def test_set_beats_all_and_takes_short_names(toml: Path) -> None:
+    toml.write_text("[policy.specreason]\nthreshold = 1\n")
+    found = load_settings(toml, env={}, sets=["threshold=4", "reasoning.lookahead=2", "scheme=base"])
+    assert (threshold(found), found.reasoning.lookahead, str(found.reasoning.scheme)) == (4, 2, "base")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("threshold", "--set is 'threshold'; write KEY=VALUE"),
+        ("treshold=3", "--set: there is no setting 'treshold'; did you mean 'policy.specreason.threshold'?"),
+        ("threshold=12", "setting 'policy.specreason.threshold' from --set is 12"),
+        ("on_reject=hegde", "setting 'reasoning.on_reject' from --set is 'hegde': it must be one of"),
+        ("scheme=spec", "did you mean 'specreason'?"),
+    ],
+)
+def test_what_set_cannot_take_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_settings(env={}, sets=[text])
+    assert said in str(refused.value)
+
+
+def test_a_setting_under_its_old_section_names_the_new_one(toml: Path) -> None:
+    toml.write_text("[reasoning]\nthreshold = 5\n")
+    assert "did you mean 'policy.specreason.threshold'?" in error_of(toml)
+
+
+def test_further_models_are_tables_of_their_own(toml: Path) -> None:
+    toml.write_text("[models.reward]\nurl = 'http://127.0.0.1:9/v1'\n")
+    env = {"SPECREASON_MODELS__REWARD__MODEL": "prm"}
+    reward = load_settings(toml, env=env).models["reward"]
+    assert (reward.url, reward.model) == ("http://127.0.0.1:9/v1", "prm")
+    toml.write_text("[models.reward]\nulr = 'http://127.0.0.1:9/v1'\n")
+    assert "models.reward.ulr" in error_of(toml)
 
 
 def test_the_file_is_found_by_variable_then_in_the_folder(tmp_path: Path, toml: Path) -> None:
@@ -131,7 +179,7 @@ def test_every_key_can_be_set_by_its_variable() -> None:
 
 def test_a_section_that_is_no_table_is_an_error(toml: Path) -> None:
     toml.write_text("reasoning = 5\n")
-    assert "reasoning" in error_of(toml, {"reasoning.threshold": 3})
+    assert "reasoning" in error_of(toml, {"policy.specreason.threshold": 3})
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from specreason.config import EngineSettings, ReasoningSettings, Settings, load_settings
-from specreason.engines.opening import check_same_model, open_decoder, seats_of
+from specreason.config import EngineSettings, ReasoningSettings, Scheme, Settings, load_settings
+from specreason.config.scheme import Role
+from specreason.engines.names import engines_of
+from specreason.engines.opening import check_same_model, open_decoder
 from specreason.engines.protocol import Capabilities
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import ConfigError
 from specreason.models.pair_settings import resolve
-from specreason.reasoning.chain import Role
 from specreason.reasoning.events import CallEnded
 from specreason.reasoning.result import Result, Tokens, fold
 from specreason.session import SpecReason
@@ -59,7 +60,7 @@ def test_the_decoder_is_the_base_model_by_name_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schemes", "seats"),
+    ("schemes", "names"),
     [
         (["base+decode"], ("base+decode",)),
         (["specreason+decode"], ("base+decode", "small")),
@@ -68,9 +69,9 @@ def test_the_decoder_is_the_base_model_by_name_too() -> None:
     ],
 )
 def test_each_engine_that_the_schemes_need_is_opened_once(
-    schemes: Sequence[str], seats: tuple[str, ...]
+    schemes: Sequence[str], names: tuple[str, ...]
 ) -> None:
-    assert seats_of(schemes) == seats
+    assert engines_of(map(Scheme.parse, schemes)) == names
 
 
 @pytest.mark.parametrize("method", ["base", "specreason"])

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specreason.engines.protocol import Prompt, Segment
-from specreason.engines.scripted import ScriptedEngine
-from specreason.reasoning.judge import CANDIDATES, Method, judge, score
+from specreason.reasoning.signals.digits import CANDIDATES, Method, score
 
 methods: st.SearchStrategy[Method] = st.sampled_from(get_args(Method))
 token_texts = st.sampled_from(CANDIDATES) | st.text(max_size=3)
@@ -65,13 +63,3 @@ def test_expected_needs_a_hundredth_of_the_probability() -> None:
 
 def test_two_digits_are_no_score() -> None:
     assert score({"10": 0.0}, "greedy")[0] is None
-
-
-async def test_the_question_stands_after_the_prompt_and_costs_one_token() -> None:
-    engine = ScriptedEngine("base", scores={"Rate:": "6"})
-    prompt = Prompt().plus(await engine.tokenize("A step."))
-    verdict = await judge(engine, prompt, [Segment("Rate:", (1,))], "greedy", "s")
-    assert verdict.value == 6
-    assert verdict.usage.generated_tokens == 1
-    assert engine.calls[0].prompt.text == "A step.Rate:"
-    assert engine.calls[0].session == "s"

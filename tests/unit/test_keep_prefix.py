@@ -1,4 +1,4 @@
-"""What stays of a rejected draft."""
+"""What is kept of a rejected draft."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specreason.config import ReasoningSettings, Settings
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Segment
 from specreason.engines.scripted import ScriptedEngine, words
 from specreason.errors import EngineError
-from specreason.reasoning.chain import Role
-from specreason.reasoning.events import CallEnded, Event, StepAccepted, StepRejected, StepRewritten
+from specreason.reasoning.events import Event, StepRejected
+from specreason.reasoning.repairs.keep_prefix import inner_ends
 from specreason.reasoning.result import Result, fold
-from specreason.reasoning.salvage import inner_ends
 from specreason.session import SpecReason
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def base(*steps: str, **script: Any) -> ScriptedEngine:
 async def run(drafter: ScriptedEngine, judge: ScriptedEngine, **settings: Any) -> Told:
     engines: Mapping[Role, ScriptedEngine] = {"base": judge, "small": drafter}
     async with SpecReason(Settings(), engines=engines) as session:
-        reasoning = ReasoningSettings.model_validate({"salvage": True} | settings)
+        reasoning = ReasoningSettings.model_validate({"on_reject": "keep_prefix"} | settings)
         return Told([event async for event in session.stream("What?", reasoning=reasoning)])
 
 
@@ -63,36 +63,31 @@ def scores(judge: ScriptedEngine) -> int:
     return sum(call.kind == "score" for call in judge.calls)
 
 
-async def test_what_stands_before_the_mistake_stays() -> None:
+async def test_what_is_right_before_the_mistake_is_kept() -> None:
     told = await story()
-    (rewritten,) = told.of(StepRewritten)
-    assert rewritten.salvaged == "One is odd. Two is even."
-    assert rewritten.text == " Three is odd. So we go on.\n\n"
-    assert told.result.thinking.startswith(RIGHT)
+    step, _ = told.result.steps
+    assert (step.text, step.origin, step.author) == (RIGHT, "kept_prefix", "base")
+    assert (step.small_tokens, step.tokens) == (6, len(words(RIGHT)))
+    assert step.discarded == len(words(DRAFT)) - 6
+    assert step.draft == DRAFT
     assert authors(told) == ["base", "small"]
-    step, _ = told.of(StepAccepted)
-    assert (step.salvaged, step.tokens) == (6, len(words(RIGHT)))
-    assert told.of(StepRejected)[0].tokens == len(words(DRAFT)) - 6
 
 
 async def test_it_is_the_same_chain_as_without_in_fewer_tokens_of_the_base_model() -> None:
-    told, whole = await story(), await story(salvage=False)
+    told, whole = await story(), await story(on_reject="rewrite")
     assert told.result.thinking == whole.result.thinking
     assert told.result.tokens["base"].generated == whole.result.tokens["base"].generated - 6 + 2  # two scores
 
 
 async def test_tokens_add_up() -> None:
-    told = await story()
-    scored = len([call for call in told.of(CallEnded) if call.phase == "score"])  # a token each
-    for role, written in told.result.tokens.items():
-        assert written.generated == written.kept + written.discarded + scored * (role == "base")
+    for written in (await story()).result.tokens.values():
+        assert written.generated == written.kept + written.discarded + written.scored
 
 
-async def test_where_nothing_stands_the_whole_step_is_rewritten() -> None:
-    told = await story(base(RIGHT, END, scores={"One": "0", "all": "9"}))
-    (rewritten,) = told.of(StepRewritten)
-    assert (rewritten.salvaged, rewritten.text) == ("", RIGHT)
-    assert told.of(StepAccepted)[0].salvaged == 0
+async def test_where_nothing_is_accepted_the_whole_step_is_rewritten() -> None:
+    told = await story(base(RIGHT, END, scores={"One": "0", "That is all": "9"}))
+    step = told.result.steps[0]
+    assert (step.text, step.origin, step.small_tokens) == (RIGHT, "rewrite", 0)
 
 
 async def test_a_draft_of_one_sentence_is_not_asked_about_again() -> None:
@@ -111,7 +106,7 @@ async def test_halving_finds_the_mistake(parts: int, mistake: int) -> None:
     asked = scores(judge)
     assert asked <= 2 + parts.bit_length()
     if mistake < parts:
-        assert told.of(StepRewritten)[0].salvaged == " ".join(right[:mistake])
+        assert told.result.steps[0].small_tokens == len(words(" ".join(right[:mistake])))
 
 
 @given(st.text(alphabet="ab .\n!", max_size=30))
@@ -134,11 +129,7 @@ async def test_models_with_other_tokens_and_without_any_tell_the_same_story() ->
 async def test_running_ahead_changes_nothing(lookahead: int) -> None:
     ahead = await story(lookahead=lookahead)
     assert [s.text for s in ahead.result.steps] == [s.text for s in (await story()).result.steps]
-    assert ahead.of(StepRewritten)[0].salvaged
-
-
-async def test_a_step_that_the_base_model_has_begun_is_taken_whole() -> None:
-    assert (await story(hedge=True)).of(StepRewritten)[0].text == RIGHT
+    assert ahead.result.steps[0].small_tokens
 
 
 async def test_room_for_what_is_missing_is_kept() -> None:
@@ -156,31 +147,32 @@ class Silent(ScriptedEngine):
         return await super().tokenize(text, control=control)
 
 
-async def test_a_small_model_that_cannot_tell_tokens_salvages_nothing() -> None:
+async def test_of_a_small_model_that_cannot_count_tokens_nothing_is_kept() -> None:
     judge = base(RIGHT, END, scores={"Three is even": "0"})
     drafter = Silent("small", steps=(DRAFT, END), answer="")
     told = await run(drafter, judge)
-    assert told.of(StepRewritten)[0].text == RIGHT
+    assert (told.result.steps[0].text, told.result.steps[0].small_tokens) == (RIGHT, 0)
     assert authors(told) == ["base", "small"]
 
 
 async def test_a_step_keeps_its_longest_length() -> None:
     told = await story(max_step_tokens=12)
-    assert told.of(StepRewritten)[0].text == " Three is odd. So we go"
-    assert told.of(StepAccepted)[0].tokens == 12
+    step = told.result.steps[0]
+    assert step.text == "One is odd. Two is even. Three is odd. So we go"
+    assert step.tokens == 12
 
 
-async def test_nothing_stays_of_a_circle() -> None:
+async def test_of_a_circle_nothing_is_kept() -> None:
     judge = base("One. Two.\n\n", "Else.\n\n", END)
     told = await run(small("One. Two.\n\n", "One. Two.\n\n", END), judge)
     assert told.of(StepRejected)[0].reason == "repetition"
-    assert told.of(StepRewritten)[0].text == "Else.\n\n"
+    assert (told.result.steps[1].text, told.result.steps[1].origin) == ("Else.\n\n", "rewrite")
 
 
-async def test_a_beginning_that_states_the_answer_does_not_stay() -> None:
+async def test_a_beginning_that_states_the_answer_is_not_kept() -> None:
     judge = base("So \\boxed{9}. No, \\boxed{8}.\n\n", scores={"Yes": "0"})
     told = await run(small("So \\boxed{9}. Yes, 7.\n\n"), judge)
-    assert told.of(StepRewritten)[0].salvaged == ""
+    assert told.result.steps[0].small_tokens == 0
 
 
 def test_the_number_of_a_list_s_line_ends_nothing() -> None:
@@ -188,16 +180,14 @@ def test_the_number_of_a_list_s_line_ends_nothing() -> None:
     assert [text[:end] for end in inner_ends(text)] == ["1. Two and two is 4.\n"]
 
 
-async def test_the_result_says_how_much_was_salvaged() -> None:
-    step, _ = (await story()).result.steps
-    assert (step.salvaged, step.rewritten, step.author) == (6, True, "base")
-
-
 @given(budget=st.integers(8, 40), counts=st.sampled_from(["kept", "generated"]))
 async def test_no_budget_is_too_tight(budget: int, counts: str) -> None:
     told = await story(token_budget=budget, budget_counts=counts)
-    assert all(event.tokens for event in told.of(StepRewritten))  # nobody is asked for no tokens
-    kept = sum(event.tokens for event in told.of(StepAccepted))
-    discarded = sum(event.tokens for event in told.of(StepRejected))
+    steps = told.result.steps
+    assert all(step.base_tokens for step in steps if step.author == "base")  # nobody is asked for no tokens
+    kept = sum(step.tokens for step in steps)
+    discarded = sum(event.tokens for event in told.of(StepRejected)) - sum(
+        step.small_tokens for step in steps if step.origin == "kept_prefix"
+    )
     assert kept + discarded * (counts == "generated") <= budget
     assert told.result.answer == "8"

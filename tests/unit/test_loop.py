@@ -10,22 +10,22 @@ import pytest
 from method import method
 
 from specreason.config import ReasoningSettings, SamplingSettings, Settings
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Segment
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import ContextOverflow, EngineError, EngineUnavailable
-from specreason.config.scheme import Role
 from specreason.reasoning.events import (
     AnswerDelta,
     CallEnded,
-    Fallback,
     Event,
     Failed,
+    Fallback,
     Finished,
-    Started,
-    StepKept,
-    StepDrafted,
-    StepRejected,
     SignalMeasured,
+    Started,
+    StepDrafted,
+    StepKept,
+    StepRejected,
     ThinkingEnded,
     from_json,
     to_json,

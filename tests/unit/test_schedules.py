@@ -16,10 +16,10 @@ from specreason.errors import EngineError, EngineUnavailable
 from specreason.reasoning.events import (
     CallEnded,
     Event,
-    StepAccepted,
+    SignalMeasured,
     StepDrafted,
+    StepKept,
     StepRejected,
-    StepScored,
 )
 from specreason.reasoning.result import fold
 from specreason.session import SpecReason
@@ -91,6 +91,10 @@ async def told(story: Story, delay: float = 0.0, **reasoning: Any) -> list[Event
     return events
 
 
+def repair(hedge: bool) -> str:
+    return "hedge" if hedge else "rewrite"
+
+
 def timeless(events: list[Event]) -> list[Event]:
     """The events without what may differ: the clock, and how calls are cut."""
     bare: list[Event] = []
@@ -98,6 +102,8 @@ def timeless(events: list[Event]) -> list[Event]:
         if isinstance(event, CallEnded):
             continue
         timings: dict[str, Any] = {"at": 0.0} | ({"seconds": 0.0} if hasattr(event, "seconds") else {})
+        if isinstance(event, StepKept):
+            timings["step"] = replace(event.step, seconds={})
         if event.event == "started":
             timings["settings"] = {}
         bare.append(replace(event, **timings))
@@ -108,14 +114,14 @@ def timeless(events: list[Event]) -> list[Event]:
 @settings(max_examples=150, deadline=None)
 def test_looking_ahead_and_hedging_tell_the_same_story(story: Story, depth: int, hedge: bool) -> None:
     one_by_one = asyncio.run(told(story))
-    ahead = asyncio.run(told(story, lookahead=depth, hedge=hedge))
+    ahead = asyncio.run(told(story, lookahead=depth, on_reject=repair(hedge)))
     assert timeless(ahead) == timeless(one_by_one)
 
 
 async def left_after_a_step(engine: SpecReason) -> None:
     stream: AsyncGenerator[Event, None] = engine.stream("What is 3 + 5?")
     async for event in stream:
-        if isinstance(event, StepAccepted):
+        if isinstance(event, StepKept):
             break
     await stream.aclose()
 
@@ -125,7 +131,7 @@ async def left_after_a_step(engine: SpecReason) -> None:
 async def test_nothing_runs_on_when_a_run_is_left(depth: int, hedge: bool) -> None:
     story = Story((True,) * 6)
     engines = story.engines(delay=0.001)
-    method = ReasoningSettings(lookahead=depth, hedge=hedge)
+    method = ReasoningSettings(lookahead=depth, on_reject=repair(hedge))
     async with SpecReason(Settings(reasoning=method), engines=engines) as engine:
         await left_after_a_step(engine)
         written = {role: sum(call.generated for call in e.calls) for role, e in engines.items()}
@@ -153,7 +159,7 @@ async def test_the_drafter_runs_ahead_as_far_as_it_may_and_no_further() -> None:
 async def test_a_rejection_stops_what_stands_on_it() -> None:
     events = await told(Story((False, True, True, True)), lookahead=3)
     rejected = next(n for n, event in enumerate(events) if isinstance(event, StepRejected))
-    assert not any(isinstance(event, StepScored) and event.index > 0 for event in events[:rejected])
+    assert not any(isinstance(event, SignalMeasured) and event.index > 0 for event in events[:rejected])
     assert fold(events).steps[0].text == "Base 0.\n\n"
 
 
@@ -161,7 +167,7 @@ def test_a_hedge_saves_the_wait_for_the_rewrite() -> None:
     story = Story((False,) * 4)
     waits: dict[bool, float] = {}
     for hedge in (False, True):
-        events = run_skipping(told(story, delay=0.01, hedge=hedge))
+        events = run_skipping(told(story, delay=0.01, on_reject=repair(hedge)))
         waits[hedge] = events[-1].at
     assert waits[True] < 0.8 * waits[False]
 
@@ -189,12 +195,12 @@ async def run_several(engines: dict[Any, ScriptedEngine], **reasoning: Any) -> l
 async def test_of_several_drafts_the_best_is_kept(depth: int) -> None:
     engines = several({"Alpha": "7", "Beta": "9", "Gamma": "8"}, "Beta", "Gamma")
     events = await run_several(engines, lookahead=depth)
-    kept = [event for event in events if isinstance(event, StepAccepted)]
-    assert [(step.text, step.sample, step.author) for step in kept] == [("Beta.\n", 1, "small")]
-    assert [e.value for e in events if isinstance(e, StepScored)] == [7, 9, 8]
+    kept = [event.step for event in events if isinstance(event, StepKept)]
+    assert [(step.text, step.which, step.author) for step in kept] == [("Beta.\n", 1, "small")]
+    assert [e.value for e in events if isinstance(e, SignalMeasured)] == [7, 9, 8]
     result = fold(events)
     assert (result.drafts, result.accepted) == (1, 1)
-    assert result.tokens["small"].discarded == kept[0].outdone == 2 * kept[0].tokens
+    assert result.tokens["small"].discarded == kept[0].discarded == 2 * kept[0].tokens
 
 
 async def test_the_small_model_alone_writes_each_step_once() -> None:
@@ -206,14 +212,14 @@ async def test_if_no_draft_stands_the_base_model_writes() -> None:
     events = await run_several(several({"Alpha": "1", "Beta": "2", "Gamma": "3"}, "Beta", "Gamma"))
     result = fold(events)
     assert [step.text for step in result.steps] == ["Base.\n"]
-    assert (result.drafts, result.accepted, result.steps[0].score) == (1, 0, 3)
+    assert (result.drafts, result.accepted, result.steps[0].score) == (1, 0, 1)
     rejected = next(event for event in events if isinstance(event, StepRejected))
     assert rejected.tokens == sum(e.tokens for e in events if isinstance(e, StepDrafted))
 
 
 async def test_drafts_that_come_out_alike_are_judged_once() -> None:
     events = await run_several(several({"Alpha": "9"}, "Alpha", "Alpha"))
-    assert len([event for event in events if isinstance(event, StepScored)]) == 1
+    assert len([event for event in events if isinstance(event, SignalMeasured)]) == 1
     assert fold(events).tokens["small"].discarded > 0
 
 
@@ -262,7 +268,7 @@ def test_running_ahead_of_each_draft_tells_the_same_story(
     scores: dict[str, str], depth: int, hedge: bool, delay: float
 ) -> None:
     one_by_one = run_skipping(run_several(manifold(4, scores)))
-    ahead = run_skipping(run_several(manifold(4, scores, delay), lookahead=depth, hedge=hedge))
+    ahead = run_skipping(run_several(manifold(4, scores, delay), lookahead=depth, on_reject=repair(hedge)))
     assert timeless(ahead) == timeless(one_by_one)
 
 
@@ -273,13 +279,13 @@ def test_a_step_after_any_of_the_drafts_is_not_drafted_anew() -> None:
     for depth in (0, 1):
         engines = manifold(6, scores, delay=0.02)
         events = run_skipping(run_several(engines, lookahead=depth))
-        assert {event.sample for event in events if isinstance(event, StepAccepted)} == {1}
+        assert {event.step.which for event in events if isinstance(event, StepKept)} == {1}
         waits[depth] = events[-1].at
     a_score = 0.02
     assert waits[1] < waits[0] - 4 * a_score
 
 
-async def test_no_pen_writes_on_when_a_run_with_branches_is_left() -> None:
+async def test_no_lane_writes_on_when_a_run_with_branches_is_left() -> None:
     engines = manifold(6, {}, delay=0.001)
     method = ReasoningSettings(drafts_per_step=3, lookahead=2)
     async with SpecReason(Settings(reasoning=method), engines=engines) as engine:

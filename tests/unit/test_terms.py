@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from specreason import (
     AnswerDelta,
     CallEnded,
-    DrafterLost,
     EngineError,
     EngineTimeout,
     EngineUnavailable,
     Event,
     Failed,
+    Fallback,
     Interrupted,
     ReasoningSettings,
     Result,
     Settings,
     SpecReason,
-    StepAccepted,
+    StepKept,
     Terms,
     fold,
 )
@@ -63,7 +63,7 @@ async def told(
 
 
 def kept(events: Sequence[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, StepAccepted))
+    return "".join(event.step.text for event in events if isinstance(event, StepKept))
 
 
 def answer(events: Sequence[Event]) -> str:
@@ -238,7 +238,7 @@ async def test_a_drafter_that_is_down_from_the_start_is_done_without() -> None:
     events = await told(Terms(), None, Absent("small", steps=SMALL))
     result = fold(events)
     assert kept(events) == "".join(BASE).removesuffix("</think>")
-    assert [event.event for event in events][:2] == ["started", "drafter_lost"]
+    assert [event.event for event in events][:2] == ["started", "fallback"]
     assert result.scheme == "specreason"
     assert result.degraded is not None
-    assert [event for event in events if isinstance(event, DrafterLost)]
+    assert [event for event in events if isinstance(event, Fallback)]

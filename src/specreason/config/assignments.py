@@ -37,12 +37,22 @@ def value_of(text: str) -> Any:
 
 
 def nearest(name: str, valid: Sequence[str]) -> str:
-    """A hint like `; did you mean 'threshold'?`, or the valid names if none is near."""
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    if not close:
-        leaves = {v.rsplit(".", 1)[-1]: v for v in valid}
-        close = [leaves[m] for m in difflib.get_close_matches(name.rsplit(".", 1)[-1], list(leaves), 1, 0.6)]
+    """A hint like `; did you mean 'threshold'?`, or the valid names if none is near.
+
+    The last part of a name says most: the section may have changed, or may be forgotten.
+    """
+    leaves: dict[str, list[str]] = {}
+    for one in valid:
+        leaves.setdefault(_leaf(one), []).append(one)
+    alike = difflib.get_close_matches(_leaf(name), leaves, n=1, cutoff=0.8)
+    close = difflib.get_close_matches(
+        name, leaves[alike[0]] if alike else valid, n=1, cutoff=0.3 if alike else 0.5
+    )
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
+
+
+def _leaf(name: str) -> str:
+    return name.replace("__", ".").rpartition(".")[2]
 
 
 def _key(flag: str, name: str, known: Sequence[str]) -> str:

@@ -52,10 +52,10 @@ class Loop:
         resuming = Resuming(self.run.terms.resume_within, "base" if "base" in self.run.turns else "small")
         self.emitter.listeners += [self.run.planner.take, resuming.note]
         try:
-            await resuming.run(self.think, self._interrupted)
+            await resuming.run(self.think, self._stop, self._interrupted)
             ended, chain = self.thinking.ended or "stopped", self.thinking.chain
             await self.emit(ThinkingEnded(self.now(), ended, chain.length, chain.tokens))
-            await resuming.run(self.answer.write, self._interrupted)
+            await resuming.run(self.answer.write, self._stop, self._interrupted)
         except EngineError as error:
             await self.writers.pause_all()
             await self.emit(Failed(self.now(), type(error).__name__, str(error)))
@@ -143,6 +143,9 @@ class Loop:
         """Why a step is written as it is, where that was chosen."""
         return plan.reason or None if self.writers.failure is None else None
 
-    async def _interrupted(self, error: EngineError, begins: bool) -> None:
+    async def _stop(self) -> None:
         await self.writers.pause_all()
-        await self.emit(*([Interrupted(self.now(), str(error))] if begins else []))
+        await self.emit()
+
+    async def _interrupted(self, error: EngineError) -> None:
+        await self.emit(Interrupted(self.now(), str(error)))

@@ -72,17 +72,22 @@ class Resuming:
                 pass
 
     async def run(
-        self, part: Callable[[], Awaitable[None]], interrupted: Callable[[EngineError, bool], Awaitable[None]]
+        self,
+        part: Callable[[], Awaitable[None]],
+        stop: Callable[[], Awaitable[None]],
+        interrupted: Callable[[EngineError], Awaitable[None]],
     ) -> None:
         """`part`, again and again until it comes to its end.
 
-        After each failure `interrupted` gets the error, and whether a wait begins with it. Raises
-        EngineUnavailable or EngineTimeout once there is no time left.
+        After each failure `stop` stops the models and reports their calls; `interrupted` is called where a wait
+        begins. Raises EngineUnavailable or EngineTimeout once there is no time left.
         """
         while True:
             try:
                 return await part()
             except (EngineUnavailable, EngineTimeout) as error:
-                await interrupted(error, self._waiting.begins)
+                await stop()
+                if self._waiting.begins:
+                    await interrupted(error)
                 if not await self._waiting.pause():
                     raise
