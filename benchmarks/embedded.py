@@ -21,7 +21,7 @@ from specreason_lab.problems import GOING_ON
 
 from benchmarks.core import processor
 from specreason import EngineSettings, Settings
-from specreason.engines import embedded
+from specreason.engines import llama_cpp
 from specreason.engines.protocol import Engine, Prompt, Sampling, Segment
 from specreason.models import cache
 from specreason.models.pair_settings import resolve
@@ -51,7 +51,7 @@ def main() -> None:
         }
     )
     print(f"machine: {processor()}, Python {platform.python_version()}")
-    print(f"{base.model}, threads: {base.threads or embedded.physical_cores()}", flush=True)
+    print(f"{base.model}, threads: {base.threads or llama_cpp.physical_cores()}", flush=True)
     ratios = asyncio.run(measured(base, arguments.chains, arguments.repeats))
     print("RESULT", json.dumps({"flash_over_plain": ratios}))
 
@@ -62,7 +62,7 @@ async def measured(settings: EngineSettings, chains: list[int], repeats: int) ->
     async with AsyncExitStack() as stack:
         engines: dict[str, Engine] = {}
         for kind, flash in KINDS.items():
-            engines[kind] = await embedded.load("base", weights, settings.model, settings, flash=flash)
+            engines[kind] = await llama_cpp.load("base", weights, settings.model, settings, flash=flash)
             stack.push_async_callback(engines[kind].aclose)
         print(f"\n| chain | call | {' | '.join(f'{kind} ms' for kind in KINDS)} | flash over plain |")
         print("| --- | --- | --- | --- | --- |")

@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 
 from benchmarks.core import processor
 from specreason import EngineSettings, Settings
-from specreason.engines import embedded
+from specreason.engines import llama_cpp
 from specreason.engines.protocol import Engine, Prompt, Sampling, Segment
 from specreason.models import cache
 from specreason.models.pair_settings import resolve
@@ -55,7 +55,7 @@ async def measured(settings: EngineSettings, threads: tuple[int, ...], repeats: 
     async with AsyncExitStack() as stack:
         for count in threads:
             alike = settings.model_copy(update={"threads": count})
-            engine = await embedded.load("base", weights, settings.model, alike)
+            engine = await llama_cpp.load("base", weights, settings.model, alike)
             stack.push_async_callback(engine.aclose)
             engines.append(engine)
         ids = (await engines[0].tokenize(LINE * CHAIN)).ids or ()

@@ -17,16 +17,17 @@ from specreason.config import (
     method_of,
 )
 from specreason.engines.chat_format import OpenTurn, open_turn, thinks
+from specreason.engines.kinds import in_process
 from specreason.engines.opening import (
     DECODER,
-    Seat,
+    EngineName,
     check_judge,
     check_same_model,
+    engines_of,
     judges,
     open_decoder,
     open_engine,
     roles_of,
-    seats_of,
 )
 from specreason.engines.protocol import Engine, Message, Sampling
 from specreason.errors import (
@@ -73,14 +74,14 @@ class SpecReason:
         self,
         settings: Settings | None = None,
         *,
-        roles: Sequence[Seat] | None = None,
+        roles: Sequence[EngineName] | None = None,
         engines: Mapping[Role, Engine] | None = None,
         decoder: Engine | None = None,
         policy: Policy | None = None,
         planner: Callable[[], Planner] | None = None,
     ) -> None:
         self.settings = resolve(settings or Settings())
-        self._seats = tuple(roles) if roles else seats_of([self.settings.reasoning.scheme])
+        self._seats = tuple(roles) if roles else engines_of([self.settings.reasoning.scheme])
         self._given = None if engines is None else (engines, decoder)
         self._policy = policy
         self._planner = planner
@@ -191,9 +192,9 @@ class SpecReason:
                 yield event
 
     @property
-    def seated(self) -> Mapping[Seat, Engine]:
+    def seated(self) -> Mapping[EngineName, Engine]:
         """The connected engines, the decoder among them."""
-        engines: dict[Seat, Engine] = {**self.engines}
+        engines: dict[EngineName, Engine] = {**self.engines}
         return engines if self.decoder is None else {**engines, DECODER: self.decoder}
 
     async def _prepared(
@@ -246,7 +247,7 @@ class SpecReason:
     def _engines_for(self, scheme: str, wanted: Sequence[Role]) -> dict[Role, Engine]:
         """The models of a run. Raises ConfigError if one of them, or the decoder, is not connected."""
         engines: dict[Role, Engine] = {role: self.engines[role] for role in wanted if role in self.engines}
-        seats: list[Seat] = [*wanted]
+        seats: list[EngineName] = [*wanted]
         if decodes(scheme) and "base" in wanted:
             seats = [DECODER, *(role for role in wanted if role != "base")]
             # It judges too, where it can: one cache then holds the chain, and reads each draft once.
@@ -310,7 +311,7 @@ class SpecReason:
     def _in_process(self, role: Role) -> bool:
         engine = self.engines.get(role) or (self.decoder if role == "base" else None)
         if engine is None:  # not opened yet
-            return self._engine_settings(role).url is None
+            return in_process(role, self._engine_settings(role))
         return engine.capabilities.in_process
 
     def _engine_settings(self, role: Role) -> EngineSettings:
@@ -319,7 +320,7 @@ class SpecReason:
     def _judge_prompt(self, reasoning: ReasoningSettings) -> JudgePrompt:
         if reasoning.judge_prompt != "auto":
             return reasoning.judge_prompt
-        return "paper" if self._given is None and self.settings.base.url is not None else "inline"
+        return "paper" if self._given is None and not self._in_process("base") else "inline"
 
 
 def _with_instruction(conversation: Sequence[Message], setting: str, terms: Terms) -> list[Message]:

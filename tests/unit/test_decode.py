@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from specreason.config import EngineSettings, ReasoningSettings, Settings, load_settings
-from specreason.engines.opening import check_same_model, open_decoder, seats_of
+from specreason.engines.opening import check_same_model, engines_of, open_decoder
 from specreason.engines.protocol import Capabilities
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import ConfigError
@@ -70,7 +70,7 @@ def test_the_decoder_is_the_base_model_by_name_too() -> None:
 def test_each_engine_that_the_schemes_need_is_opened_once(
     schemes: Sequence[str], seats: tuple[str, ...]
 ) -> None:
-    assert seats_of(schemes) == seats
+    assert engines_of(schemes) == seats
 
 
 @pytest.mark.parametrize("method", ["base", "specreason"])

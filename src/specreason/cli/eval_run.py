@@ -12,7 +12,7 @@ from rich.console import Console
 from specreason.cli.eval_axes import grid_of
 from specreason.cli.eval_display import StudyDisplay
 from specreason.config import Settings, load_settings
-from specreason.engines.opening import seats_of
+from specreason.engines.opening import engines_of
 from specreason.errors import ConfigError
 from specreason.eval.facts import session_facts
 from specreason.eval.find_task import find_task
@@ -97,7 +97,7 @@ def alone(path: Path) -> Generator[None]:
 async def _run(settings: Settings, plan: Plan, path: Path, *, retry_errors: bool) -> None:
     console = Console(stderr=True, highlight=False)
     with alone(path), Store(path, create=True) as store:
-        async with SpecReason(settings, roles=seats_of([cell.scheme for cell in plan.cells])) as pair:
+        async with SpecReason(settings, roles=engines_of([cell.scheme for cell in plan.cells])) as pair:
             store.settle(
                 {
                     "models": {role: engine.model for role, engine in pair.engines.items()},

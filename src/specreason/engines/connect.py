@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httpx2
 
-from specreason.config import EngineSettings
+from specreason.config import EngineSettings, Settings
 from specreason.engines.dialects import DIALECTS, GENERIC, Dialect, Route, recognise
 from specreason.engines.http import Endpoint, HttpEngine, fingerprint
 from specreason.engines.probing import with_seen_capabilities
@@ -59,6 +59,24 @@ async def connect(
     except BaseException:
         await http.aclose()
         raise
+
+
+async def open_endpoint(name: str, settings: EngineSettings, _streams: int) -> HttpEngine:
+    """The kind "http". Raises ConfigError without a `url`, else as `connect`."""
+    if not settings.url:
+        raise ConfigError(f"setting '{name}.kind' is 'http', which needs '{name}.url': the server's address")
+    return await connect(name, settings)
+
+
+async def open_decoding_endpoint(settings: Settings, _streams: int) -> HttpEngine:
+    """The base model's server with token-level speculation. Raises ConfigError where none is named."""
+    if settings.base.decode_url is None:
+        raise ConfigError(
+            "a scheme with +decode needs a base model that speculates token by token, and an endpoint does "
+            "that only if it was started so: start one (vLLM: --speculative-config) and set "
+            "'base.decode_url'; see docs/engines.md (token-level speculation)"
+        )
+    return await connect("base", settings.base.model_copy(update={"url": settings.base.decode_url}))
 
 
 async def _probed(

@@ -18,14 +18,14 @@ def resolve(settings: Settings) -> Settings:
     _check_decode_url(settings)
     named = settings.pair
     sections = {"base": settings.base, "small": settings.small}
-    if named is None and all(not s.model and s.url is None for s in sections.values()):
+    if named is None and all(not s.model and s.engine_kind == "llama.cpp" for s in sections.values()):
         named = catalogue.EMBEDDED_PAIR
     if named is None:
         return settings
     pair = catalogue.pair(named)
     filled: dict[str, object] = {"pair": named, "reasoning": fitted(named, "reasoning", settings.reasoning)}
     for (name, section), model in zip(sections.items(), (pair.base, pair.small), strict=True):
-        if section.url is None and not pair.embedded and not section.model:
+        if section.engine_kind == "llama.cpp" and not pair.embedded and not section.model:
             raise ConfigError(
                 f"pair '{named}' runs on a GPU server: start one for {model.name} (for example "
                 f"`vllm serve {model.name}`) and set '{name}.url'; see docs/engines.md"
@@ -49,7 +49,7 @@ def _check_decode_url(settings: Settings) -> None:
             "setting 'small.decode_url' has no meaning: it is the base model that writes with token-level "
             "speculation; set 'base.decode_url'"
         )
-    if settings.base.decode_url is not None and settings.base.url is None:
+    if settings.base.decode_url is not None and settings.base.engine_kind != "http":
         raise ConfigError(
             "setting 'base.decode_url' goes with 'base.url'; a model in this process needs neither: choose a "
             "scheme with +decode"

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from specreason.engines.opening import Seat
+from specreason.engines.opening import EngineName
 from specreason.reasoning.chain import Role
 from specreason.reasoning.events import Ended, Phase
 
@@ -267,7 +267,7 @@ class Readiness(Reply):
     """Whether requests can be taken. Engines: `ok`, or what is wrong."""
 
     status: Literal["ready", "degraded", "unavailable", "stopping"]
-    engines: dict[Seat, str]
+    engines: dict[EngineName, str]
     running: int
     waiting: int
 

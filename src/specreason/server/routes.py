@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from specreason.engines.opening import Seat
+from specreason.engines.opening import EngineName
 from specreason.errors import SpecReasonError
 from specreason.server.errors import Refused
 from specreason.server.openapi import refusals
@@ -100,7 +100,7 @@ def _card(state: ServerState, offer: Offer) -> ModelCard:
     )
 
 
-async def _state(state: ServerState, seat: Seat) -> str:
+async def _state(state: ServerState, seat: EngineName) -> str:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await state.engines[seat].tokenize("ready?")

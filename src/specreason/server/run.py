@@ -14,7 +14,7 @@ from opentelemetry.trace import Tracer
 
 from specreason.config import ServerSettings, Settings
 from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
-from specreason.engines.opening import DECODER, Seat, seats_of
+from specreason.engines.opening import DECODER, EngineName, engines_of
 from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
 from specreason.reasoning.chain import Role
@@ -125,10 +125,10 @@ async def opened(
         yield Server(config, state)
 
 
-def _seats(settings: Settings) -> tuple[Seat, ...]:
+def _seats(settings: Settings) -> tuple[EngineName, ...]:
     """Both models, since requests may name either; and the decoder, where something is set for it."""
     schemes = ["base", "small", settings.reasoning.scheme]
-    return seats_of(schemes if settings.base.decode_url is None else [*schemes, DECODER])
+    return engines_of(schemes if settings.base.decode_url is None else [*schemes, DECODER])
 
 
 def bound(settings: ServerSettings) -> socket.socket:

@@ -8,7 +8,7 @@ from opentelemetry.trace import Tracer
 from starlette.requests import Request
 
 from specreason.config import ServerSettings
-from specreason.engines.opening import Seat
+from specreason.engines.opening import EngineName
 from specreason.engines.protocol import Engine
 from specreason.server.admission import Admission
 from specreason.server.auth import Keys
@@ -38,7 +38,7 @@ class ServerState:
         return self.session.settings.server
 
     @property
-    def engines(self) -> Mapping[Seat, Engine]:
+    def engines(self) -> Mapping[EngineName, Engine]:
         """The connected engines."""
         return self.session.seated
 
