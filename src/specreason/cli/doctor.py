@@ -33,7 +33,7 @@ _CAPABILITIES = {
     "cached_tokens": ("reports cached prompt tokens", "vLLM: start it with --enable-prompt-tokens-details"),
     "first_token_logprobs": ("returns log-probabilities of the next token", "it cannot score drafts"),
     "own_template": ("renders its own chat template", "set 'chat_template' for it"),
-    "cancellation": ("stops working when a stream is closed", "still running 15 s later; is a proxy in between?"),
+    "cancellation": ("stops working when a stream is closed", "still running after 15 s: a proxy between?"),
 }  # fmt: skip
 
 
