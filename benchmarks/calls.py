@@ -1,4 +1,4 @@
-"""What the method's calls of the base model take on this machine: the embedded engine, set up in several ways.
+"""What the method's calls of the base model take on this machine: the embedded engine in several set-ups.
 
     python -m benchmarks.calls threads     # one thread or two, alone and beside another model that has two
     python -m benchmarks.calls attention   # flash or plain attention
