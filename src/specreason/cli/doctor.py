@@ -1,4 +1,4 @@
-"""`specreason doctor`: what is installed, what answers, what it can do, and what to mend."""
+"""`specreason doctor`: what is installed, what answers, what it can do, and what to fix."""
 
 import asyncio
 import platform
@@ -45,9 +45,9 @@ def doctor(
 ) -> None:
     """Check the installation, the weights and every configured engine.
 
-    Loads embedded models, so it takes as long as that. Marks: ok; no (done without, where that is possible);
-    ? (not known). Exit code 1 if an engine does not answer, cannot score, has no chat template, or may
-    mix up conversations.
+    Loads embedded models, which takes a while. Marks: ok; no (specreason works without it where possible);
+    ? (unknown). Exit code 1 if an engine does not answer, cannot score, has no chat template, or may mix up
+    conversations.
     """
     console = Console(highlight=False, soft_wrap=True)
     console.print(
@@ -61,7 +61,7 @@ def doctor(
     for weights in catalogue.WEIGHTS.values():
         here = cache.is_present(weights)
         console.print(f"{_GOOD if here else _UNKNOWN}{weights.name}", end="")
-        console.print("" if here else f": not here (specreason models pull {weights.name})")
+        console.print("" if here else f": not on this machine (specreason models pull {weights.name})")
     settings = resolve(load_settings(file, {"pair": pair}))
     if not asyncio.run(_engines(settings, console)):
         raise typer.Exit(1)

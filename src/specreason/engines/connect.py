@@ -72,8 +72,8 @@ async def open_decoding_endpoint(settings: Settings, _streams: int) -> HttpEngin
     """The base model's server with token-level speculation. Raises ConfigError where none is named."""
     if settings.base.decode_url is None:
         raise ConfigError(
-            "a scheme with +decode needs a base model that speculates token by token, and an endpoint does "
-            "that only if it was started so: start one (vLLM: --speculative-config) and set "
+            "a scheme with +decode needs a base model that speculates token by token, which a server "
+            "does only if it was started for it. Start one (vLLM: --speculative-config) and set "
             "'base.decode_url'; see docs/engines.md (token-level speculation)"
         )
     return await connect("base", settings.base.model_copy(update={"url": settings.base.decode_url}))
@@ -130,7 +130,7 @@ def _entry(name: str, settings: EngineSettings, listing: Json, root: str) -> Jso
             return {"id": settings.model}
         raise EngineRejected(
             f"{root} does not serve '{settings.model}' (setting '{name}.model', or a 'pair' that names it); "
-            f"it serves: {', '.join(served)}; to ask for it all the same set '{name}.dialect'",
+            f"it serves: {', '.join(served)}; to use it anyway, set '{name}.dialect'",
             engine=name,
         )
     if not settings.model and (len(served) != 1 or "*" in served[0]):

@@ -138,8 +138,8 @@ class HttpEngine:
         if (constraint := sampling.constraint) is not None:
             if constraint.kind not in dialect.constraints:
                 raise ConfigError(
-                    f"the server of '{self.name}' ({dialect.name}) cannot keep an answer to a constraint of "
-                    f"the kind {constraint.kind}"
+                    f"the server of '{self.name}' ({dialect.name}) does not support answers that are "
+                    f"constrained by {constraint.kind}"
                 )
             said |= dialect.constraints[constraint.kind](constraint.value)
         return said
@@ -205,7 +205,7 @@ class HttpEngine:
             return self._with_bos(await asyncio.to_thread(render, template, messages, options, tools))
         if not self._endpoint.dialect.render:
             raise ConfigError(
-                f"the endpoint does not tell its chat template; set '{self.name}.chat_template' to chatml, "
+                f"the server does not provide its chat template; set '{self.name}.chat_template' to chatml, "
                 "or to the path of the model's tokenizer_config.json"
             )
         rendered: Any = {"messages": [dict(message) for message in messages]}

@@ -36,8 +36,8 @@ async def open_weights(name: str, settings: EngineSettings, streams: int) -> Htt
     """
     if not settings.model:
         raise ConfigError(
-            f"the {name} model is not set: set '{name}.url' (an endpoint) or '{name}.model' (weights in this "
-            "process; specreason models list)"
+            f"the {name} model is not set: set '{name}.url' (a server) or '{name}.model' (weights in this "
+            "process; for names see: specreason models list)"
         )
     return await load(name, cache.require(settings.model), settings.model, _with_room(settings, streams))
 
@@ -47,8 +47,8 @@ async def open_with_drafter(settings: Settings, streams: int) -> HttpEngine:
     base, small = settings.base, settings.small
     if small.engine_kind != base.engine_kind or not small.model:
         raise ConfigError(
-            "a scheme with +decode lets the small model draft tokens inside the base model's engine; "
-            "that one runs in this process, so set 'small.model' to weights, and no 'small.url'"
+            "in a scheme with +decode the small model drafts tokens inside the base model's engine. "
+            "That one runs in this process, so set 'small.model' to weights, and leave out 'small.url'"
         )
     weights, drafter = cache.require(base.model), cache.require(small.model)
     vocabularies = [await asyncio.to_thread(gguf.vocabulary, path) for path in (weights, drafter)]

@@ -46,11 +46,11 @@ def fitted(pair: str | None, name: str, section: S) -> S:
 def _check_decode_url(settings: Settings) -> None:
     if settings.small.decode_url is not None:
         raise ConfigError(
-            "setting 'small.decode_url' has no meaning: it is the base model that writes with token-level "
+            "setting 'small.decode_url' has no effect: only the base model writes with token-level "
             "speculation; set 'base.decode_url'"
         )
     if settings.base.decode_url is not None and settings.base.engine_kind != "http":
         raise ConfigError(
-            "setting 'base.decode_url' goes with 'base.url'; a model in this process needs neither: choose a "
-            "scheme with +decode"
+            "setting 'base.decode_url' needs 'base.url' too. A base model in this process needs neither: "
+            "choose a scheme with +decode"
         )
