@@ -54,7 +54,7 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command()
 def pull(names: Names = None, force: Force = False) -> None:
-    """Download weights and check their SHA-256. Without names: the embedded pair. Stopped downloads resume."""
+    """Download weights and check their SHA-256. Without names: the embedded pair. Resumes if stopped."""
     for weights in catalogue.files_of(names or [catalogue.EMBEDDED_PAIR]):
         if cache.is_present(weights) and not force:
             typer.echo(f"{weights.name}: already here ({cache.path_of(weights)})")

@@ -62,8 +62,8 @@ def load_template(where: str, setting: str) -> Template:
         text = read_text(path)
     except (OSError, UnicodeDecodeError):
         raise ConfigError(
-            f"setting '{setting}' is '{where}', which is not a readable file or folder; use chatml, or the path of "
-            "a Jinja file, a tokenizer_config.json or a model folder"
+            f"setting '{setting}' is '{where}', which is not a readable file or folder; use chatml, or the "
+            "path of a Jinja file, a tokenizer_config.json or a model folder"
         ) from None
     return _from_tokenizer_config(text, path, setting) if path.suffix == ".json" else Template(text, {})
 
