@@ -15,7 +15,7 @@ OWN_N = $(if $(filter command,$(origin N)),--problems $(N))
 export SPECREASON_CACHE ?= $(CURDIR)/.cache/specreason
 
 .PHONY: demo demo-language test test-vllm test-clients lint type docs docs-serve bench bench-core bench-load bench-speed \
-  bench-concurrency bench-concurrent-answers bench-faults bench-decode bench-embedded bench-threads bench-auto bench-eval bench-pocket \
+  bench-concurrency bench-concurrent-answers bench-faults bench-decode bench-calls bench-auto bench-eval bench-pocket \
   study-pocket study-language lab-train lab-export lab-test lock clean setup models templates help
 
 help:            ## this list
@@ -83,14 +83,12 @@ bench-decode: models ## token-level speculation underneath: seconds a token on t
 bench-pocket: $(READY) ## the method on the pocket pair: accuracy, speed-up, judge, regime (N= problems)
 	@$(BIN)/python -m benchmarks.pocket --problems $(N)
 
-bench-embedded: $(READY) ## flash or plain attention in the embedded engine: time of each call on this machine
-	@$(BIN)/python -m benchmarks.embedded
+bench-calls: $(READY) ## the base model's calls on this machine: threads, flash or plain attention
+	@$(BIN)/python -m benchmarks.calls threads
+	@$(BIN)/python -m benchmarks.calls attention
 
 bench-auto: models ## what auto costs on the language pair, where speculation does not pay (N= problems)
 	@$(BIN)/python -m benchmarks.auto_language --problems $(N)
-
-bench-threads: $(READY) ## one thread or two for the pocket pair's base model, alone and beside another
-	@$(BIN)/python -m benchmarks.threads
 
 bench-concurrent-answers: $(READY) ## several problems at once on llama.cpp: each as if it were alone (N= problems, else 80)
 	@$(BIN)/python -m benchmarks.concurrent_answers $(OWN_N)

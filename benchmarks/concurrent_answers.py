@@ -25,7 +25,7 @@ from benchmarks.core import processor
 from benchmarks.llama_server import CONTEXT, running
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
 from specreason.config import EngineSettings
-from specreason.engines.opening import Seat
+from specreason.engines.names import EngineName
 from specreason.models.catalogue import POCKET_PAIR
 from specreason.reasoning.events import StepAccepted
 from specreason.reasoning.result import Tally
@@ -138,7 +138,7 @@ async def opened(
     kind: str, schemes: Sequence[str], slots: int, cache_ram: int
 ) -> AsyncGenerator[SpecReason, None]:
     """The pocket pair, embedded or behind a llama.cpp server for each model."""
-    roles: list[Seat] = ["base", "small"]
+    roles: list[EngineName] = ["base", "small"]
     if "decode" in schemes:
         roles.append("base+decode")
     if kind == "embedded":

@@ -34,7 +34,7 @@ from specreason_lab.problems import problems
 from benchmarks.core import processor
 from benchmarks.pocket import SEED
 from specreason import EngineSettings, Settings
-from specreason.engines import embedded
+from specreason.engines import llama_cpp
 from specreason.engines.protocol import Engine, Prompt, Sampling, Segment
 from specreason.models import cache
 from specreason.models.pair_settings import resolve
@@ -162,10 +162,10 @@ def in_process(settings: EngineSettings) -> InProcess:
     asked.n_gpu_layers = 0
     model = library.llama_model_load_from_file(str(cache.require(settings.model)).encode(), asked)
     how = library.llama_context_default_params()
-    how.n_ctx = (settings.context or embedded.DEFAULT_CONTEXT) * DRAFTS
+    how.n_ctx = (settings.context or llama_cpp.DEFAULT_CONTEXT) * DRAFTS
     how.n_seq_max = DRAFTS
     how.kv_unified = True
-    how.n_threads = how.n_threads_batch = settings.threads or embedded.physical_cores()
+    how.n_threads = how.n_threads_batch = settings.threads or llama_cpp.physical_cores()
     context = library.llama_init_from_model(model, how)
     return InProcess(
         library, context, library.llama_model_get_vocab(model), library.llama_batch_init(2048, 0, 1)
@@ -227,7 +227,7 @@ async def measured(settings: Settings, count: int) -> dict[str, dict[str, float]
         engines: dict[str, Engine] = {}
         for role, one in roles.items():
             asked = one.model_copy(update={"parallel": DRAFTS if role == "base" else 1})
-            engines[role] = await embedded.load(role, cache.require(one.model), one.model, asked)
+            engines[role] = await llama_cpp.load(role, cache.require(one.model), one.model, asked)
             stack.push_async_callback(engines[role].aclose)
         pairs = {
             "http": Pair(Served(engines["base"]), Served(engines["small"])),

@@ -27,7 +27,7 @@ from specreason_lab.side_by_side import Solved, forget, solved
 from benchmarks.core import processor
 from benchmarks.pocket import SEED
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
-from specreason.engines.opening import seats_of
+from specreason.engines.opening import engines_of
 
 PHASES = ("draft", "score", "rewrite", "base", "answer")
 # A cache for each place at which a model may work for one problem: a hedge beside the verdicts, three drafts.
@@ -104,7 +104,7 @@ def measured(
 
 async def _measured(settings: Settings, count: int, temperature: float, schemes: list[str]) -> Rows:
     rows: dict[str, list[Solved]] = {name: [] for name in schemes}
-    roles = seats_of(str(SCHEMES[name].get("scheme", "specreason")) for name in schemes)
+    roles = engines_of(str(SCHEMES[name].get("scheme", "specreason")) for name in schemes)
     async with AsyncExitStack() as stack:
         pair = await stack.enter_async_context(SpecReason(settings, roles=roles))
         print_settings(pair.settings, temperature)

@@ -14,7 +14,7 @@ from blockbuster import BlockBuster
 from hypothesis import settings
 
 from specreason.config import EngineSettings
-from specreason.engines import embedded
+from specreason.engines import llama_cpp
 from specreason.engines.http import HttpEngine
 from specreason.models import cache, catalogue
 
@@ -36,7 +36,7 @@ MAY_BLOCK = [
     # A chat template is read from disk once, while connecting.
     ("specreason/engines/templates.py", {"load_template"}),
     # Asked once a load: which CPUs are hyper-threads.
-    ("specreason/engines/embedded.py", {"physical_cores"}),
+    ("specreason/engines/llama_cpp.py", {"physical_cores"}),
     # Keys, and the files of /docs, are looked at once, before anyone is served.
     ("specreason/server/auth.py", {"load_keys"}),
     ("specreason/server/app.py", {"build"}),
@@ -108,7 +108,7 @@ def no_blocking(request: pytest.FixtureRequest, no_network: None) -> Generator[N
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pocket() -> AsyncGenerator[HttpEngine]:
     """The base model of the pocket pair in this process: quick, but it stops of its own accord."""
-    engine = await embedded.load(
+    engine = await llama_cpp.load(
         "base", cache.require(POCKET), POCKET, EngineSettings(context=1024, threads=1)
     )
     yield engine
@@ -118,7 +118,7 @@ async def pocket() -> AsyncGenerator[HttpEngine]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def talker() -> AsyncGenerator[HttpEngine]:
     """A model of 135M parameters without a thinking block, which writes on and on: to be broken off."""
-    engine = await embedded.load(
+    engine = await llama_cpp.load(
         "base", cache.require(TALKER), TALKER, EngineSettings(context=2048, threads=1)
     )
     yield engine

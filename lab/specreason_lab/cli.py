@@ -16,21 +16,21 @@ from specreason_lab.problems import Split, problems, reply
 app = typer.Typer(
     help="The pocket pair: its problems, a demonstration, training, export.", no_args_is_help=True
 )
-Folder = Annotated[Path, typer.Option(help="Where checkpoints and logs live; what is there is gone on with.")]
+Folder = Annotated[Path, typer.Option(help="Folder of checkpoints and logs, from which training continues.")]
 Model = Annotated[Literal["small", "base"], typer.Argument(help="Which model of the pair.")]
 
 
 @app.command("new-problem")
 def new_problem(
     split: Annotated[Split, typer.Option(help="hard: longer than anything in training.")] = "test",
-    seed: Annotated[int, typer.Option(help="Same seed, same problems.")] = 0,
-    count: Annotated[int, typer.Option(help="How many.", min=1)] = 1,
-    solution: Annotated[bool, typer.Option(help="Also the right chain and answer.")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same problems.")] = 0,
+    count: Annotated[int, typer.Option(help="Number of problems.", min=1)] = 1,
+    solution: Annotated[bool, typer.Option(help="Print the right chain and answer too.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line: id, problem, answer.")
+        bool, typer.Option("--json", help="One JSON object per line: id, problem, answer.")
     ] = False,
 ) -> None:
-    """Print problems of a split, always the same ones for one seed."""
+    """Print problems of a split."""
     for number, made in zip(range(count), problems(seed, split), strict=False):
         if as_json:
             row = {"id": f"{split}-{seed}-{number}", "problem": made.text, "answer": str(made.answer)}
@@ -46,9 +46,9 @@ def new_problem(
 def train(
     model: Model,
     folder: Folder = Path("lab/runs"),
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: as PyTorch chooses.", min=0)] = 0,
 ) -> None:
-    """Train one model, or go on where it stopped.
+    """Train one model, or continue its training.
 
     Training base also trains small, whose steps it judges, and a seedling, out of which it grows.
     """
@@ -62,7 +62,7 @@ def train(
 def export(
     model: Model,
     folder: Folder = Path("lab/runs"),
-    to: Annotated[Path, typer.Option(help="Where the GGUF file and the hub folder go.")] = Path("lab/export"),
+    to: Annotated[Path, typer.Option(help="Output folder.")] = Path("lab/export"),
 ) -> None:
     """Write a trained model as a GGUF file (llama.cpp) and as a folder for transformers and vLLM."""
     _needs_extra("specreason_lab.plans").export(model, folder, to, typer.echo)
@@ -71,7 +71,7 @@ def export(
 @app.command()
 def unpack(
     model: Model,
-    to: Annotated[Path, typer.Option(help="Where the hub folder goes.")] = Path("lab/export"),
+    to: Annotated[Path, typer.Option(help="Output folder.")] = Path("lab/export"),
 ) -> None:
     """Write a shipped model as a folder for transformers and vLLM; prints its path."""
     typer.echo(_needs_extra("specreason_lab.plans").unpack(model, to))
@@ -79,7 +79,7 @@ def unpack(
 
 @app.command()
 def demo(
-    count: Annotated[int, typer.Option("--problems", help="How many held-out problems.", min=1)] = 30,
+    count: Annotated[int, typer.Option("--problems", help="Number of held-out problems.", min=1)] = 30,
 ) -> None:
     """Show the shipped pair at work: base, small and specreason side by side, and one chain in colour."""
     asyncio.run(run_demo(count, Console()))

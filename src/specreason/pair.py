@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from specreason.config import EngineSettings, Scheme, Settings
 from specreason.config.scheme import Role
 from specreason.engines.chat_format import thinks
+from specreason.engines.kinds import in_process
 from specreason.engines.names import DECODER, EngineName
 from specreason.engines.opening import check_same_model, open_decoder, open_engine
 from specreason.engines.protocol import Engine
@@ -111,7 +112,7 @@ async def opened(settings: Settings, names: Collection[EngineName]) -> AsyncGene
 
 def _streams(settings: Settings, role: Role) -> int:
     """In how many places of one conversation a model works at the same time."""
-    plan = plan_of(settings.reasoning, in_process=settings.small.url is None)
+    plan = plan_of(settings.reasoning, in_process=in_process("small", settings.small))
     return plan.lanes if role == "small" else 1 + plan.repair.beside
 
 

@@ -218,7 +218,13 @@ def test_doctor_probes_every_capability(pocket: Path) -> None:
     process = run("doctor", cwd=pocket)
     text = process.stdout.decode()
     assert process.returncode == 0, process.stderr
-    for words in ("takes token ids", "token ids back", "cached prompt tokens", "next token's", "stops when"):
+    for words in (
+        "accepts token ids",
+        "returns token",
+        "cached prompt tokens",
+        "of the next token",
+        "stops working",
+    ):
         assert text.count(words) == 2  # base and small
 
 

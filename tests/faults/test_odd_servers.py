@@ -441,7 +441,7 @@ async def test_secrets_do_not_follow_a_redirect_to_another_host() -> None:
     async with serving(FakeServer()) as other, serving(FakeServer()) as fake:
         elsewhere = other.url.replace("127.0.0.1", "localhost")
         fake.listing = moved(f"{elsewhere}/models?key=do-not-tell-4711")
-        with pytest.raises(EngineRejected, match=rf"sends us on to {elsewhere}.*'base\.url'") as caught:
+        with pytest.raises(EngineRejected, match=rf"redirects to {elsewhere}.*'base\.url'") as caught:
             await connected(fake, headers={"X-Key": "do-not-tell-0815"})
         assert "do-not-tell" not in str(caught.value)
         assert other.headers == []
@@ -449,7 +449,7 @@ async def test_secrets_do_not_follow_a_redirect_to_another_host() -> None:
 
 async def test_a_redirect_in_a_circle_is_an_error() -> None:
     async with serving(FakeServer(listing=moved("/v1/models"))) as fake:
-        with pytest.raises(EngineRejected, match="sends us on to /v1/models"):
+        with pytest.raises(EngineRejected, match="redirects to /v1/models"):
             await connected(fake)
 
 
@@ -514,7 +514,7 @@ async def test_http_and_https_mixed_up_is_told(tls: ssl.SSLContext) -> None:
 
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    with pytest.raises(EngineRejected, match=r"does not speak TLS.*'base\.url' with http://"):
+    with pytest.raises(EngineRejected, match=r"does not accept a TLS connection.*'base\.url' with http://"):
         await connect("base", EngineSettings(url=f"https://127.0.0.1:{port}"))
     server.close()
     async with serving(FakeServer(), tls) as encrypted:

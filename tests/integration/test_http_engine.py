@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from specreason_lab.problems import problems
 
 from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
-from specreason.engines import embedded
+from specreason.engines import llama_cpp
 from specreason.engines.chat_format import open_turn
 from specreason.engines.connect import connect
 from specreason.engines.dialects import Route
@@ -54,8 +54,8 @@ async def address() -> AsyncGenerator[Address]:
         return await connect(name, settings, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "connect", overhear)
-        engine = await embedded.load(
+        patch.setattr(llama_cpp, "connect", overhear)
+        engine = await llama_cpp.load(
             "base", cache.require(MODEL), MODEL, EngineSettings(context=1024, threads=1)
         )
     yield Address(told[0])

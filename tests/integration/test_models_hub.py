@@ -197,7 +197,7 @@ def test_a_partial_file_that_is_too_long_is_dropped(hub: Hub):
 def test_another_file_is_refused_before_it_is_downloaded(kept: int, hub: Hub):
     partial().write_bytes(CONTENT[:kept])
     hub.content = CONTENT + b"a newer version"
-    with pytest.raises(ModelFileError, match="holds another file"):
+    with pytest.raises(ModelFileError, match="has a different file"):
         pull(TINY)
     assert left_over() == []
 
@@ -248,7 +248,7 @@ def test_a_token_with_a_line_break_is_refused_and_not_shown(hub: Hub, monkeypatc
 
 def test_a_hash_announced_with_the_redirect_spares_the_download(hub: Hub, elsewhere: Hub):
     hub.moved_to, hub.announced_sha256 = elsewhere.address, "0" * 64
-    with pytest.raises(ModelFileError, match="holds another file"):
+    with pytest.raises(ModelFileError, match="has a different file"):
         pull(TINY)
     hub.announced_sha256 = TINY.sha256
     assert pull(TINY).read_bytes() == CONTENT

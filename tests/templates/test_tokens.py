@@ -11,7 +11,7 @@ from fetch import folder
 from tiny import write_model
 
 from specreason.config import EngineSettings
-from specreason.engines import embedded
+from specreason.engines import llama_cpp
 from specreason.engines.chat_format import next_turn, open_turn
 from specreason.engines.http import HttpEngine
 from specreason.engines.protocol import Message
@@ -66,7 +66,7 @@ async def real(named: tuple[Path, str, str]) -> AsyncGenerator[Real]:
     settings = EngineSettings(
         model="real", context=1024, threads=1, chat_template=str(where / "template.jinja")
     )
-    engine = await embedded.load("base", where / "model.gguf", "real", settings)
+    engine = await llama_cpp.load("base", where / "model.gguf", "real", settings)
     yield Real(engine, source, token)
     await engine.aclose()
 

@@ -132,9 +132,9 @@ async def test_a_small_model_behind_a_server_cannot_draft_inside_this_process(tm
     [
         (
             {"small.url": "http://a/v1", "small.decode_url": "http://a/v1"},
-            "'small.decode_url' has no meaning",
+            "'small.decode_url' has no effect",
         ),
-        ({"base.decode_url": "http://a/v1"}, "'base.decode_url' goes with 'base.url'"),
+        ({"base.decode_url": "http://a/v1"}, "'base.decode_url' needs 'base.url'"),
     ],
 )
 def test_a_decode_url_where_it_means_nothing_is_refused(flags: Mapping[str, object], said: str) -> None:

@@ -58,7 +58,7 @@ def test_a_folders_jinja_file_comes_before_its_config(tmp_path: Path) -> None:
 def test_a_config_without_a_template_names_the_setting(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tokenizer_config.json"
     path.write_text(content)
-    with pytest.raises(ConfigError, match=r"base\.chat_template.*holds no chat template"):
+    with pytest.raises(ConfigError, match=r"base\.chat_template.*contains no chat template"):
         load_template(str(path), "base.chat_template")
 
 

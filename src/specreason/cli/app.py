@@ -14,8 +14,8 @@ from specreason.cli import calibrate, config, doctor, emulate, models, serve, so
 from specreason.cli.eval.app import app as eval_app
 from specreason.errors import SpecReasonError
 
-EXIT_CODES = """Exit codes: 0 the run came to its end, 1 an engine or a file failed,
-2 the input or a setting cannot be used, 130 interrupted."""
+EXIT_CODES = """Exit codes: 0 finished, 1 an engine or a file failed, 2 the input or a setting cannot be used,
+130 interrupted."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -70,7 +70,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        errors.print(f"[red]error:[/] {_escaped(str(error))}; make room and try again", soft_wrap=True)
+        errors.print(f"[red]error:[/] {_escaped(str(error))}; free some space and try again", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("interrupted")

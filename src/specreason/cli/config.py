@@ -1,4 +1,4 @@
-"""`specreason config`: the settings in force, or the reference of all of them."""
+"""`specreason config`: the current settings, or the reference of all of them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from specreason.models.pair_settings import resolve
 
 
 def config(
-    explain: Annotated[bool, typer.Option("--explain", help="Document every setting.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Describe every setting.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="With --explain: as Markdown.")] = False,
     file: Annotated[
         Path | None, typer.Option("--config", help="TOML file (default: specreason.toml).")
@@ -22,10 +22,10 @@ def config(
     pair: Pair = None,
     set_: Set = None,
 ) -> None:
-    """Show the settings in force (secrets hidden); with --explain, what each one means."""
+    """Show the current settings (secrets hidden), or with --explain what each setting means."""
     console = Console(highlight=False, soft_wrap=True)
     if markdown and not explain:
-        raise ConfigError("--markdown goes with --explain")
+        raise ConfigError("--markdown needs --explain")
     if markdown:
         typer.echo(as_markdown(), nl=False)
         return

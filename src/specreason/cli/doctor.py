@@ -1,4 +1,4 @@
-"""`specreason doctor`: what is installed, what answers, what it can do, and what to mend."""
+"""`specreason doctor`: what is installed, what answers, what it can do, and what to fix."""
 
 import asyncio
 import platform
@@ -16,23 +16,25 @@ from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
 from specreason.engines.probing import probe_cancellation
+from specreason.engines.protocol import Engine
 from specreason.errors import SpecReasonError
 from specreason.models import cache, catalogue
 from specreason.models.pair_settings import resolve
 
 _GOOD, _BAD, _UNKNOWN = "[green]ok[/] ", "[red]no[/] ", "[yellow]?[/]  "
-_UNSEEN = "the server does not tell how many requests run"
+_UNSEEN = "the server does not report how many requests are running"
 _NO_DRAFTS = (
-    "was not seen to draft tokens. Not every server tells; if it was started without, +decode gains nothing"
+    "no drafted tokens were seen. Not every server reports them; if this one was started without token-level "
+    "speculation, +decode gains nothing"
 )
 _CAPABILITIES = {
-    "tokenize": ("tells token ids of a text", "prompts go as text; the prefix cache may shift"),
-    "token_prompts": ("takes token ids as prompt", "prompts go as text; the prefix cache may shift"),
-    "token_ids_back": ("gives token ids back", "steps are tokenised again; the prefix cache may shift"),
-    "cached_tokens": ("tells cached prompt tokens", "vLLM: start it with --enable-prompt-tokens-details"),
-    "first_token_logprobs": ("tells the next token's distribution", "the judge cannot score with it"),
-    "own_template": ("renders its own chat template", "set chat_template for it"),
-    "cancellation": ("stops when a stream is left", "it still ran 5 s later; is there a proxy in between?"),
+    "tokenize": ("tokenizes text", "prompts are sent as text; the prefix cache may miss"),
+    "token_prompts": ("accepts token ids as prompt", "prompts are sent as text; the prefix cache may miss"),
+    "token_ids_back": ("returns token ids", "steps are tokenized again; the prefix cache may miss"),
+    "cached_tokens": ("reports cached prompt tokens", "vLLM: start it with --enable-prompt-tokens-details"),
+    "first_token_logprobs": ("returns log-probabilities of the next token", "it cannot score drafts"),
+    "own_template": ("renders its own chat template", "set 'chat_template' for it"),
+    "cancellation": ("stops working when a stream is closed", "still running after 15 s: a proxy between?"),
 }  # fmt: skip
 
 
@@ -45,9 +47,9 @@ def doctor(
 ) -> None:
     """Check the installation, the weights and every configured engine.
 
-    Loads embedded models, so it takes as long as that. Marks: ok; no (done without, where that is possible);
-    ? (not known). Exit code 1 if an engine does not answer, cannot score, has no chat template, or may
-    mix up conversations.
+    Loads embedded models, which takes a while. Marks: ok; no (specreason works without it where possible);
+    ? (unknown). Exit code 1 if an engine does not answer, cannot score, has no chat template, or may mix up
+    conversations.
     """
     console = Console(highlight=False, soft_wrap=True)
     console.print(
@@ -61,7 +63,7 @@ def doctor(
     for weights in catalogue.WEIGHTS.values():
         here = cache.is_present(weights)
         console.print(f"{_GOOD if here else _UNKNOWN}{weights.name}", end="")
-        console.print("" if here else f": not here (specreason models pull {weights.name})")
+        console.print("" if here else f": not on this machine (specreason models pull {weights.name})")
     settings = resolve(load_settings(file, {"pair": pair}, sets=set_))
     if not asyncio.run(_engines(settings, console)):
         raise typer.Exit(1)
@@ -73,12 +75,12 @@ async def _engines(settings: Settings, console: Console) -> bool:
     if settings.base.decode_url is not None:
         decoding = settings.base.model_copy(update={"url": settings.base.decode_url})
         sections.append(("base+decode", decoding))
-    for role, section in sections:
-        where = "embedded" if section.url is None else shown_address(section.url)
-        console.print(f"\n[bold]{role}[/]: ", end="")
+    for name, section in sections:
+        where = shown_address(section.url) if section.url else section.engine_kind
+        console.print(f"\n[bold]{name}[/]: ", end="")
         console.print(f"{where} {section.model or '(no model is set)'}", markup=False)
         try:
-            engine = await open_engine("small" if role == "small" else "base", section)
+            engine = await open_engine("small" if name == "small" else "base", section)
         except SpecReasonError as error:
             console.print(_BAD, end="")
             console.print(str(error), markup=False)
@@ -86,27 +88,24 @@ async def _engines(settings: Settings, console: Console) -> bool:
             continue
         try:
             works = await _capabilities(engine, section, console)
-            if role == "base+decode":
-                drafts = isinstance(engine, HttpEngine) and engine.capabilities.speculates
+            if name == "base+decode":
+                drafts = engine.capabilities.speculates
                 console.print(f"{_GOOD}drafts tokens itself" if drafts else f"{_UNKNOWN}{_NO_DRAFTS}")
-            healthy &= works or role == "base+decode"  # where that one cannot score, the plain one does
+            healthy &= works or name == "base+decode"  # where that one cannot score, the plain one does
         finally:
             await engine.aclose()
     return healthy
 
 
-async def _capabilities(engine: object, section: EngineSettings, console: Console) -> bool:
-    if not isinstance(engine, HttpEngine):
-        return True
-    seen = engine.capabilities
-    console.print(
-        f"{_GOOD}answers as {engine.dialect}: {engine.model}, context {engine.context_length} tokens"
-    )
-    cancellation = await probe_cancellation(engine)
+async def _capabilities(engine: Engine, section: EngineSettings, console: Console) -> bool:
+    seen, cancellation, dialect = engine.capabilities, engine.capabilities.cancellation, section.engine_kind
+    if isinstance(engine, HttpEngine):
+        cancellation, dialect = await probe_cancellation(engine), engine.dialect
+    console.print(f"{_GOOD}answers as {dialect}: {engine.model}, context {engine.context_length} tokens")
     for name, (meaning, fix) in _CAPABILITIES.items():
         value = cancellation if name == "cancellation" else getattr(seen, name)
         mark = _UNKNOWN if value is None else _GOOD if value else _BAD
-        more = f" (the {value} likeliest)" if name == "first_token_logprobs" and value else ""
+        more = f" (top {value})" if name == "first_token_logprobs" and value else ""
         console.print(
             f"{mark}{meaning}{more}" + ("" if value else f": {fix if value is not None else _UNSEEN}")
         )

@@ -14,27 +14,27 @@ _EXTRA = {"fastapi", "prometheus_client", "starlette", "uvicorn"}
 def emulate(
     role: Annotated[
         Literal["base", "small", "both"],
-        typer.Option(help="Which model of the pair; both share one hardware, small at the next port."),
+        typer.Option(help="Which model to serve; both share the hardware, small gets the next port."),
     ] = "both",
-    profile: Annotated[str, typer.Option(help="How long things take: paper, h100 or cpu.")] = "paper",
-    script: Annotated[int, typer.Option(help="Seed of what is said; the same for both models.")] = 0,
-    acceptance: Annotated[float, typer.Option(help="Share of drafts that are good, 0 to 1.")] = 0.8,
+    profile: Annotated[str, typer.Option(help="Timing profile: paper, h100 or cpu.")] = "paper",
+    script: Annotated[int, typer.Option(help="Seed of the texts; the same for both models.")] = 0,
+    acceptance: Annotated[float, typer.Option(help="Share of good drafts, 0 to 1.")] = 0.8,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65534)] = 8100,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     shared_failures: Annotated[
-        float, typer.Option(help="Share of a draft's failures that every draft of the step has, 0 to 1.")
+        float, typer.Option(help="Share of bad drafts whose step no draft gets right, 0 to 1.")
     ] = 0.5,
-    steps: Annotated[int, typer.Option(help="Steps of a problem, about.")] = 12,
-    step_tokens: Annotated[int, typer.Option(help="Tokens of a step, about; at least 28.")] = 55,
+    steps: Annotated[int, typer.Option(help="Average number of steps of a problem.")] = 12,
+    step_tokens: Annotated[int, typer.Option(help="Average number of tokens of a step; at least 28.")] = 55,
     samples_by: Annotated[
         Literal["choice", "seed"],
-        typer.Option(help="What tells drafts of a step apart: the place among `n`, or the seed too."),
+        typer.Option(help="What makes drafts of a step differ: the place among `n`, or the seed too."),
     ] = "choice",
-    scale: Annotated[float, typer.Option(help="Stretches every duration; 0.1 is ten times as fast.")] = 1.0,
+    scale: Annotated[float, typer.Option(help="Factor on every duration; 0.1 is ten times as fast.")] = 1.0,
 ) -> None:
-    """Serve an emulated model over HTTP: no model runs, a seeded script speaks at a profile's pace.
+    """Serve an emulated model over HTTP: no model runs, a script answers with the timing of a profile.
 
-    For timing work only. Prompts that say "problem 17" get problem 17 of the script. Ends on Ctrl-C.
+    For timing work only. A prompt that contains "problem 17" gets problem 17 of the script. Stop with Ctrl-C.
     """
     pair, profiles, scripts = _modules()
     said = scripts.Script(

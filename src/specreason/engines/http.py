@@ -70,17 +70,14 @@ class HttpEngine:
 
     @property
     def name(self) -> str:
-        """The configured name: "base" or "small"."""
         return self._transport.name
 
     @property
     def model(self) -> str:
-        """The model's name at the endpoint."""
         return self._endpoint.model
 
     @property
     def context_length(self) -> int:
-        """Tokens that prompt and output share."""
         return self._endpoint.context_length
 
     @property
@@ -90,7 +87,6 @@ class HttpEngine:
 
     @property
     def vocabulary(self) -> str:
-        """See `Engine.vocabulary`."""
         return self._endpoint.vocabulary
 
     @property
@@ -112,7 +108,7 @@ class HttpEngine:
         stop: Sequence[str] = (),
         session: str = "",
     ) -> Generation:
-        """See `Engine.generate`. Sends POST /v1/completions with `stream`."""
+        """Sends POST /v1/completions with `stream`."""
         body = self._body(prompt) | {
             "max_tokens": max_tokens,
             "temperature": sampling.temperature,
@@ -142,8 +138,8 @@ class HttpEngine:
         if (constraint := sampling.constraint) is not None:
             if constraint.kind not in dialect.constraints:
                 raise ConfigError(
-                    f"the server of '{self.name}' ({dialect.name}) cannot keep an answer to a constraint of "
-                    f"the kind {constraint.kind}"
+                    f"the server of '{self.name}' ({dialect.name}) does not support answers that are "
+                    f"constrained by {constraint.kind}"
                 )
             said |= dialect.constraints[constraint.kind](constraint.value)
         return said
@@ -151,7 +147,7 @@ class HttpEngine:
     async def next_token_logprobs(
         self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
     ) -> NextToken:
-        """See `Engine.next_token_logprobs`. Streamed, so that cancelling it stops the server's work."""
+        """Streamed, so that cancelling it stops the server's work."""
         body = self._body(prompt) | {
             **self._endpoint.dialect.distribution,
             "max_tokens": 1,
@@ -185,13 +181,11 @@ class HttpEngine:
         return NextToken(ranked, call.usage, call.waited_s)
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
-        """See `Engine.tokenize`."""
         if self._endpoint.capabilities.token_prompts and self._endpoint.dialect.tokenize is not None:
             return await self._tokenizer.segment(text, control=control)
         return Segment(text if control else control_tokens.defused(text, self._may_be_control))
 
     async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
-        """See `Engine.reads_as_control`."""
         if self._endpoint.capabilities.token_prompts and self._endpoint.dialect.tokenize is not None:
             return await self._tokenizer.reads_as_control(candidates)
         return {text for text in candidates if self._may_be_control(text)}
@@ -203,7 +197,7 @@ class HttpEngine:
         tools: Sequence[Mapping[str, Any]] = (),
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> str:
-        """See `Engine.apply_template`. Our own rendering where a template is configured."""
+        """Our own rendering where a template is configured."""
         options = {**self._settings.template_kwargs, **(template_kwargs or {})}
         if (template := self._endpoint.template) is not None:
             if len(messages) < _LARGE:
@@ -211,7 +205,7 @@ class HttpEngine:
             return self._with_bos(await asyncio.to_thread(render, template, messages, options, tools))
         if not self._endpoint.dialect.render:
             raise ConfigError(
-                f"the endpoint does not tell its chat template; set '{self.name}.chat_template' to chatml, "
+                f"the server does not provide its chat template; set '{self.name}.chat_template' to chatml, "
                 "or to the path of the model's tokenizer_config.json"
             )
         rendered: Any = {"messages": [dict(message) for message in messages]}
@@ -232,7 +226,6 @@ class HttpEngine:
             return None  # not switched on, or not passed on by a gateway
 
     def end_session(self, session: str) -> None:
-        """See `Engine.end_session`."""
         self._slots.end(session)
 
     async def aclose(self) -> None:

@@ -33,27 +33,22 @@ class MeteredEngine:
 
     @property
     def name(self) -> str:
-        """See `Engine`, as for all that follows."""
         return self.engine.name
 
     @property
     def model(self) -> str:
-        """The model's own name."""
         return self.engine.model
 
     @property
     def context_length(self) -> int:
-        """Tokens that prompt and output share."""
         return self.engine.context_length
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine can do."""
         return self.engine.capabilities
 
     @property
     def vocabulary(self) -> str:
-        """A fingerprint of the vocabulary."""
         return self.engine.vocabulary
 
     def generate(
@@ -65,7 +60,6 @@ class MeteredEngine:
         stop: Sequence[str] = (),
         session: str = "",
     ) -> Generation:
-        """Continue `prompt`; a call as soon as its first piece is asked for."""
         call = self.engine.generate(
             prompt, sampling=sampling, max_tokens=max_tokens, stop=stop, session=session
         )
@@ -87,17 +81,14 @@ class MeteredEngine:
     async def next_token_logprobs(
         self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
     ) -> NextToken:
-        """The distribution over the token after `prompt`; a call."""
         answer = await self.engine.next_token_logprobs(prompt, candidates=candidates, session=session)
         self.on_call(answer.usage, answer.waited_s, "length")
         return answer
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
-        """`text` as a segment."""
         return await self.engine.tokenize(text, control=control)
 
     async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
-        """Which of these texts the tokenizer may read as a control token."""
         return await self.engine.reads_as_control(candidates)
 
     async def apply_template(
@@ -107,13 +98,10 @@ class MeteredEngine:
         tools: Sequence[Mapping[str, Any]] = (),
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> str:
-        """The conversation as the model's template writes it."""
         return await self.engine.apply_template(messages, tools=tools, template_kwargs=template_kwargs)
 
     def end_session(self, session: str) -> None:
-        """The conversation `session` is over."""
         self.engine.end_session(session)
 
     async def aclose(self) -> None:
-        """Close the engine."""
         await self.engine.aclose()

@@ -91,7 +91,6 @@ class ScriptedEngine:
 
     @property
     def model(self) -> str:
-        """The model's name."""
         return f"scripted-{self.name}"
 
     @property
@@ -139,7 +138,6 @@ class ScriptedEngine:
     async def next_token_logprobs(
         self, prompt: Prompt, *, candidates: Sequence[str] = (), session: str = ""
     ) -> NextToken:
-        """The scripted score of the last step."""
         call, failure = self._called("score", prompt, session)
         await asyncio.sleep(self.delay_s)
         if failure is not None:
@@ -153,11 +151,9 @@ class ScriptedEngine:
         return NextToken(logprobs, Usage(prompt.tokens, prompt.tokens, 1), self.delay_s)
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
-        """Words as tokens."""
         return Segment(text, tuple(self._id(word) for word in words(text)) if self.token_ids else None)
 
     async def reads_as_control(self, candidates: Collection[str]) -> Collection[str]:
-        """All of them."""
         return candidates
 
     async def apply_template(
@@ -175,7 +171,6 @@ class ScriptedEngine:
         """There is no cache to give up."""
 
     async def aclose(self) -> None:
-        """Note that it was closed."""
         self.closed = True
 
     def _called(

@@ -62,8 +62,8 @@ def load_template(where: str, setting: str) -> Template:
         text = read_text(path)
     except (OSError, UnicodeDecodeError):
         raise ConfigError(
-            f"setting '{setting}' is '{where}': not a readable file or folder; use chatml, the path of a "
-            "Jinja file, of a tokenizer_config.json or of a model folder"
+            f"setting '{setting}' is '{where}', which is not a readable file or folder; use chatml, or the "
+            "path of a Jinja file, a tokenizer_config.json or a model folder"
         ) from None
     return _from_tokenizer_config(text, path, setting) if path.suffix == ".json" else Template(text, {})
 
@@ -159,7 +159,7 @@ def _from_tokenizer_config(text: str, path: Path, setting: str) -> Template:
             named: dict[str, str] = {t["name"]: t["template"] for t in source}
             source, with_tools = named["default"], named.get("tool_use")
     except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"setting '{setting}': {path} holds no chat template") from None
+        raise ConfigError(f"setting '{setting}': {path} contains no chat template") from None
     return Template(source, _special_tokens(config), with_tools)
 
 

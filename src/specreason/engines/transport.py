@@ -200,8 +200,8 @@ class Transport:
             )
         if tls is not None:
             return EngineRejected(
-                f"{self.root} does not speak TLS as https needs it ({tls.reason or type(tls).__name__}); "
-                f"if it speaks plain http, begin '{self._setting}' with http://",
+                f"{self.root} does not accept a TLS connection ({tls.reason or type(tls).__name__}); "
+                f"if it serves plain HTTP, begin '{self._setting}' with http://",
                 engine=self.name,
             )
         if isinstance(error, httpx2.ConnectError):
@@ -211,7 +211,7 @@ class Transport:
             )
         if isinstance(error, httpx2.DecodingError | httpx2.LocalProtocolError):
             return EngineRejected(
-                f"the exchange with {self.root} is no HTTP ({type(error).__name__})", engine=self.name
+                f"{self.root} did not answer in HTTP ({type(error).__name__})", engine=self.name
             )
         never = "" if self._heard else f"; if it expects https://, correct '{self._setting}'"
         return EngineUnavailable(
@@ -232,7 +232,7 @@ class Transport:
         if onward := headers.get("location"):
             to = self._without_secrets(shown_address(onward))
             return EngineRejected(
-                f"{where} to {path} and sends us on to {to}; correct '{self._setting}'", engine=self.name
+                f"{where} to {path} and redirects to {to}; correct '{self._setting}'", engine=self.name
             )
         if status in {401, 403}:
             return EngineRejected(f"{where}: check '{self.name}.api_key' ({said})", engine=self.name)
@@ -249,7 +249,7 @@ class Transport:
     def _not_its_api(self, path: str, sent: str) -> EngineRejected:
         start = " ".join(self._without_secrets(sent)[:80].split())
         return EngineRejected(
-            f"{self.root}{path} did not answer as a completions API does (it sent {start!r}); "
+            f"{self.root}{path} did not answer like a completions API (it sent {start!r}); "
             f"check '{self._setting}'",
             engine=self.name,
         )
@@ -261,14 +261,14 @@ def _certificates(name: str, ca_file: str | None) -> ssl.SSLContext:
         trusted = httpx2.create_ssl_context()
     except (OSError, ssl.SSLError):
         raise ConfigError(
-            "the variable SSL_CERT_FILE or SSL_CERT_DIR names no readable PEM certificates"
+            "the variable SSL_CERT_FILE or SSL_CERT_DIR does not point to readable PEM certificates"
         ) from None
     if ca_file is not None:
         try:
             trusted.load_verify_locations(Path(ca_file).expanduser())
         except (OSError, ssl.SSLError):
             raise ConfigError(
-                f"'{name}.ca_file' is {ca_file}, which holds no readable PEM certificates"
+                f"'{name}.ca_file' is {ca_file}, which contains no readable PEM certificates"
             ) from None
     return trusted
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from specreason.config import Settings
 from specreason.config.endpoint import shown_address
-from specreason.engines.embedded import DEFAULT_CONTEXT, physical_cores
+from specreason.engines.llama_cpp import DEFAULT_CONTEXT, physical_cores
 from specreason.session import SpecReason
 
 _PACKAGES = ("specreason", "xllamacpp", "math-verify", "sympy", "scipy", "numpy", "datasets")

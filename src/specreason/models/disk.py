@@ -40,7 +40,7 @@ def explain(error: OSError, folder: Path) -> ModelFileError:
     """What an OSError below `folder` means to the user."""
     if error.errno in _FULL:
         return disk_full(folder)
-    return ModelFileError(f"Cannot use the model folder {folder}: {error}. Mend that, or {_ELSEWHERE}.")
+    return ModelFileError(f"Cannot use the model folder {folder}: {error}. Fix that, or {_ELSEWHERE}.")
 
 
 def disk_full(folder: Path) -> ModelFileError:

@@ -62,7 +62,7 @@ def vocabulary(path: Path) -> Vocabulary:
         except (UnicodeDecodeError, IndexError) as failure:
             raise ModelFileError(f"{path} cannot be read as a GGUF file ({failure})") from None
     if (tokens := texts.get("tokenizer.ggml.tokens")) is None:
-        raise ModelFileError(f"{path} holds no vocabulary")
+        raise ModelFileError(f"{path} contains no vocabulary")
     return Vocabulary("/".join(part for part in (kind, split) if part), tokens)
 
 

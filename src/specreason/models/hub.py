@@ -25,7 +25,7 @@ def fetch(weights: Weights, source: HubFile, partial: Path, on_progress: OnProgr
     connection is taken up again as long as each try brings bytes.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in {"1", "on", "true", "yes"}:
-        raise SourceError("The hub is switched off by HF_HUB_OFFLINE.")
+        raise SourceError("The environment variable HF_HUB_OFFLINE switches off the hub.")
     if _size(partial) > weights.bytes:
         partial.unlink()
     need_space(partial.parent, weights.bytes - _size(partial))
@@ -75,7 +75,7 @@ def _start_of(response: httpx2.Response, weights: Weights, wanted: int, partial:
         start, total = -1, weights.bytes
     if total != weights.bytes or not _hash_agrees(response, weights):
         partial.unlink(missing_ok=True)
-        raise SourceError(f"{_hub()} holds another file under this name (size or SHA-256 differ).")
+        raise SourceError(f"{_hub()} has a different file under this name (size or SHA-256 differ).")
     if start not in {0, wanted}:
         partial.unlink(missing_ok=True)
         raise SourceError(f"{_hub()} did not send the part of the file that was asked for.")
@@ -98,7 +98,7 @@ def _headers(start: int) -> dict[str, str]:
         headers["Range"] = f"bytes={start}-"
     token = os.environ.get("HF_TOKEN", "").strip()
     if token and not (token.isascii() and token.isprintable()):
-        raise SourceError("HF_TOKEN holds characters that no token has.")
+        raise SourceError("HF_TOKEN contains characters that no token has.")
     if token:
         # The client drops this header when a redirect leaves the host.
         headers["Authorization"] = f"Bearer {token}"

@@ -19,7 +19,7 @@ def resolve(settings: Settings) -> Settings:
     _check_decode_url(settings)
     named = settings.pair
     sections = {"base": settings.base, "small": settings.small}
-    if named is None and all(not s.model and s.url is None for s in sections.values()):
+    if named is None and all(not s.model and s.engine_kind == "llama.cpp" for s in sections.values()):
         named = catalogue.EMBEDDED_PAIR
     if named is None:
         return settings
@@ -28,7 +28,7 @@ def resolve(settings: Settings) -> Settings:
     filled["reasoning"] = fitted(named, "reasoning", settings.reasoning)
     filled["policy"] = fitted(named, "policy", settings.policy)
     for (name, section), model in zip(sections.items(), (pair.base, pair.small), strict=True):
-        if section.url is None and not pair.embedded and not section.model:
+        if section.engine_kind == "llama.cpp" and not pair.embedded and not section.model:
             raise ConfigError(
                 f"pair '{named}' runs on a GPU server: start one for {model.name} (for example "
                 f"`vllm serve {model.name}`) and set '{name}.url'; see docs/engines.md"
@@ -51,11 +51,11 @@ def fitted(pair: str | None, name: str, section: S) -> S:
 def _check_decode_url(settings: Settings) -> None:
     if settings.small.decode_url is not None:
         raise ConfigError(
-            "setting 'small.decode_url' has no meaning: it is the base model that writes with token-level "
+            "setting 'small.decode_url' has no effect: only the base model writes with token-level "
             "speculation; set 'base.decode_url'"
         )
-    if settings.base.decode_url is not None and settings.base.url is None:
+    if settings.base.decode_url is not None and settings.base.engine_kind != "http":
         raise ConfigError(
-            "setting 'base.decode_url' goes with 'base.url'; a model in this process needs neither: choose a "
-            "scheme with +decode"
+            "setting 'base.decode_url' needs 'base.url' too. A base model in this process needs neither: "
+            "choose a scheme with +decode"
         )

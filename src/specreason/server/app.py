@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from specreason.config import Settings
+from specreason.engines.kinds import in_process
 from specreason.errors import SpecReasonError
 from specreason.server.admission import Admission
 from specreason.server.auth import Keys
@@ -87,7 +88,8 @@ def slots_for(settings: Settings) -> int:
     """How many problems are solved at once: the setting, or the slots of the embedded models."""
     if settings.server.concurrency is not None:
         return settings.server.concurrency
-    embedded = [engine.parallel for engine in (settings.base, settings.small) if engine.url is None]
+    sections = {"base": settings.base, "small": settings.small}
+    embedded = [section.parallel for name, section in sections.items() if in_process(name, section)]
     return min(embedded, default=_UNBOUNDED_CONCURRENCY)
 
 

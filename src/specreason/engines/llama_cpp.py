@@ -15,10 +15,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from specreason.config import EngineSettings
+from specreason.config import EngineSettings, Settings
 from specreason.engines.connect import connect
 from specreason.engines.http import HttpEngine
 from specreason.errors import ConfigError, EngineUnavailable
+from specreason.models import cache, gguf
 
 DEFAULT_CONTEXT = 8192
 # Two models have more threads together than there are cores. GNU OpenMP then sends threads to sleep whenever
@@ -26,6 +27,43 @@ DEFAULT_CONTEXT = 8192
 # that short: a model that waits for the other one's turn would keep the core that this one needs. Read when
 # the library is loaded; docs/decisions/0011-threads.md.
 _OPENMP = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "1000"}
+
+
+async def open_weights(name: str, settings: EngineSettings, streams: int) -> HttpEngine:
+    """The kind "llama.cpp", with the weights `settings.model`.
+
+    Raises ConfigError if no model is set, ModelFileError if its file is not in the cache, else as `load`.
+    """
+    if not settings.model:
+        raise ConfigError(
+            f"the {name} model is not set: set '{name}.url' (a server) or '{name}.model' (weights in this "
+            "process; for names see: specreason models list)"
+        )
+    return await load(name, cache.require(settings.model), settings.model, _with_room(settings, streams))
+
+
+async def open_with_drafter(settings: Settings, streams: int) -> HttpEngine:
+    """The base model with the small one as its drafter of tokens. Raises as `open_weights`."""
+    base, small = settings.base, settings.small
+    if small.engine_kind != base.engine_kind or not small.model:
+        raise ConfigError(
+            "in a scheme with +decode the small model drafts tokens inside the base model's engine. "
+            "That one runs in this process, so set 'small.model' to weights, and leave out 'small.url'"
+        )
+    weights, drafter = cache.require(base.model), cache.require(small.model)
+    vocabularies = [await asyncio.to_thread(gguf.vocabulary, path) for path in (weights, drafter)]
+    if not vocabularies[0].same_as(vocabularies[1]):
+        raise ConfigError(
+            "a scheme with +decode needs models that share a vocabulary, since the small model drafts tokens "
+            f"for the base model: 'base.model' is '{base.model}' ({vocabularies[0].described}), "
+            f"'small.model' is '{small.model}' ({vocabularies[1].described}); take two models of one family, "
+            "or a scheme without +decode, which shares text only"
+        )
+    return await load("base", weights, base.model, _with_room(base, streams), drafter)
+
+
+def _with_room(settings: EngineSettings, streams: int) -> EngineSettings:
+    return settings.model_copy(update={"parallel": settings.parallel * streams})
 
 
 async def load(
@@ -89,7 +127,7 @@ def _start(
         xllamacpp: Any = importlib.import_module("xllamacpp")  # an extra
     except ImportError:
         raise ConfigError(
-            f"'{name}' has no url, so its model would run in this process, which needs: "
+            f"the {name} model has no 'url', so it would run in this process, which needs: "
             "pip install 'specreason[embedded]'"
         ) from None
     params: Any = xllamacpp.CommonParams()
