@@ -16,13 +16,12 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from specreason.eval.calibration.judging_statistics import ScoredStep, auc
 from specreason_lab.batches import Batch, Candidates, Maker
-from specreason_lab.figures import auc
 from specreason_lab.measure import accuracy, result_accuracy, verdicts
 from specreason_lab.model import Llama, Shape, deepened, widened
 from specreason_lab.muon import Muon
 from specreason_lab.problems import DRILLED, LENGTHS, MIX, problems
-from specreason_lab.side_by_side import Judged
 from specreason_lab.tokenizer import encode
 
 _SLIPS_WEIGH = 4.0  # they are rare
@@ -274,7 +273,7 @@ def measurements(model: Llama, maker: Maker, *, judges: bool) -> dict[str, objec
     """How the model does on problems of the dev split, and as a judge on batches that it has not seen."""
     sample = list(islice(problems(1, "dev"), 100))
     tokenizer = maker.tokenizer
-    told: dict[str, object] = {
+    found: dict[str, object] = {
         "solved": accuracy(model, tokenizer, sample),
         "results": result_accuracy(model, tokenizer, sample),
     }
@@ -284,6 +283,7 @@ def measurements(model: Llama, maker: Maker, *, judges: bool) -> dict[str, objec
         for kind, drill in (("loose", 1.0), ("chains", 0.0)):
             if kind == "loose" or maker.judged:
                 batches = replace(unseen, drill=drill).batches(LENGTHS, 0)
-                judged = [Judged(sure, good) for sure, good in verdicts(model, batches, nine)]
-                told[f"judge_{kind}"] = auc(judged)
-    return told
+                judged = [ScoredStep("", sure, good) for sure, good in verdicts(model, batches, nine)]
+                area = auc(judged)
+                found[f"judge_{kind}"] = area and area.value
+    return found

@@ -15,7 +15,7 @@ import pytest
 from specreason_lab.problems import problems
 
 pytestmark = pytest.mark.xdist_group("models")
-pytest.importorskip("scipy")
+pytest.importorskip("pebble")
 
 COMMAND = [sys.executable, "-m", "specreason.cli.app"]
 STUDY = ["eval", "run", "--task", "task.jsonl", "--vary", "scheme=base,specreason", "--store", "s.sqlite"]

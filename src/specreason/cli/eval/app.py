@@ -15,7 +15,6 @@ _EXTRA = {
     "math_verify",
     "numpy",
     "pebble",
-    "scipy",
     "sympy",
     "tomlkit",
     "vl_convert",

@@ -103,7 +103,7 @@ async def _until(
     console: Console,
 ) -> tuple[list[ScoredStep], bool]:
     """Scored steps, as few as are enough, or all; and whether wrong ones were made wrong on purpose."""
-    reasoning, told, made = settings.reasoning, list[ScoredStep](), False
+    reasoning, scored, made = settings.reasoning, list[ScoredStep](), False
     prompt: JudgePrompt = "paper" if settings.base.url is not None else "inline"
     if reasoning.judge_prompt != "auto":
         prompt = reasoning.judge_prompt
@@ -116,11 +116,11 @@ async def _until(
             )
             async with aclosing(judging) as items:
                 async for item in items:
-                    told.append(item.scored(reasoning.judge_method))
+                    scored.append(item.scored(reasoning.judge_method))
                     made = made or item.step.made
-                    status.update(f"{len(told)} scores of at most {len(labelled)}")
-                    if enough and len(told) % _LOOK_EVERY == 0 and enough(told):
+                    status.update(f"{len(scored)} scores of at most {len(labelled)}")
+                    if enough and len(scored) % _LOOK_EVERY == 0 and enough(scored):
                         break
     finally:
         await engine.aclose()
-    return told, made
+    return scored, made

@@ -101,7 +101,7 @@ def threshold_text(found: Threshold) -> str:
 async def _all_judged(
     settings: Settings, labelled: Sequence[LabelledStep], prompts: Sequence[JudgePrompt], store: Path | None
 ) -> list[Judged]:
-    told: list[Judged] = []
+    judged: list[Judged] = []
     console = Console(stderr=True, highlight=False)
     engine = await open_engine("base", settings.base)
     try:
@@ -112,21 +112,21 @@ async def _all_judged(
             )
             async with aclosing(judging) as items:
                 async for item in items:
-                    told.append(item)
-                    status.update(f"{len(told)} of {len(labelled) * len(prompts)} scores")
+                    judged.append(item)
+                    status.update(f"{len(judged)} of {len(labelled) * len(prompts)} scores")
     finally:
         await engine.aclose()
-    return told
+    return judged
 
 
 def _prompts(text: str) -> list[JudgePrompt]:
     known: tuple[JudgePrompt, ...] = get_args(JudgePrompt)
     by_name: dict[str, JudgePrompt] = {prompt: prompt for prompt in known}
-    told: list[JudgePrompt] = []
+    prompts: list[JudgePrompt] = []
     for name in filter(None, (part.strip() for part in text.split(","))):
         if (found := by_name.get(name)) is None:
             raise ConfigError(f"--prompts has '{name}'; {nearest(name, list(known))}")
-        told.append(found)
-    if not told:
+        prompts.append(found)
+    if not prompts:
         raise ConfigError("--prompts is empty; give paper, inline, or both")
-    return told
+    return prompts
