@@ -16,7 +16,7 @@ import statistics
 import time
 from contextlib import AsyncExitStack
 
-from benchmarks.core import processor
+from benchmarks.measuring import processor
 from specreason import EngineSettings, Settings
 from specreason.engines import embedded
 from specreason.engines.protocol import Engine, Prompt, Sampling, Segment

@@ -53,7 +53,7 @@ async def demo(count: int, console: Console) -> None:
                 live.update(table(rows))
     seconds, threshold = time.perf_counter() - started, settings.reasoning.threshold
     console.print(
-        f"{seconds:.0f} s on {os.cpu_count()} cores. A draft that is scored {threshold:g} or more is accepted."
+        f"{seconds:.0f} s on {os.cpu_count()} cores. Drafts that score {threshold:g} or more are accepted."
     )
     console.print("Here is how one chain comes about:")
     chosen = _instructive(rows)
