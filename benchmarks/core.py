@@ -20,6 +20,7 @@ from benchmarks.measuring import by_name, machine, share, stored, table
 from benchmarks.metering import MeteredEngine, SeenCall
 from benchmarks.word_problems import add_task, chosen_task
 from specreason import ReasoningSettings, Settings, SpecReason
+from specreason.engines.protocol import Engine
 from specreason.engines.scripted import ScriptedEngine
 from specreason.eval.cells import cell
 from specreason.eval.plan import Plan, with_room
@@ -28,6 +29,7 @@ from specreason.eval.store import Store
 from specreason.eval.study import read_study
 from specreason.eval.summary import Summary
 from specreason.models.pair_settings import resolve
+from specreason.reasoning.chain import Role
 
 SCHEMES = ("base", "small", "specreason")
 OVERHEAD_STEPS = 60
@@ -102,11 +104,12 @@ async def metered(plan: Plan, store: Store) -> Calls:
     """Make the runs of the plan; the calls that the engines saw, without each engine's first one of a run."""
     seen: Calls = {}
     async with SpecReason(with_room(plan), roles=("base", "small")) as pair:
-        engines = {role: MeteredEngine(engine) for role, engine in pair.engines.items()}
-        async with opened_study(plan, store, engines={**engines}) as study, aclosing(study.rows()) as rows:
+        meters = [MeteredEngine(engine) for engine in pair.engines.values()]
+        engines: dict[Role, Engine] = dict(zip(pair.engines, meters, strict=True))
+        async with opened_study(plan, store, engines=engines) as study, aclosing(study.rows()) as rows:
             async for row in rows:
                 scheme = row.cell.split()[0]
-                for engine in engines.values():
+                for engine in meters:
                     seen.setdefault(scheme, []).extend(of_last_run(engine.calls)[1:])
                     engine.calls.clear()
                 name = plan.task.problems[row.position].id

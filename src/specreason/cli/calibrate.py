@@ -31,16 +31,4 @@ def calibrate(
     pair: Pair = None,
 ) -> None:
     """Find the threshold that gives a wanted quality, and write it into the config file."""
-    work("calibrate").calibrate(
-        steps,
-        precision=precision,
-        acceptance=acceptance,
-        confidence=confidence,
-        right_share=right_share,
-        limit=limit,
-        seed=seed,
-        dry_run=dry_run,
-        store=store,
-        config=config,
-        pair=pair,
-    )
+    work("calibrate").calibrate(**locals())  # the work has the same parameters

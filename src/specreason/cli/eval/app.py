@@ -26,6 +26,24 @@ app = typer.Typer(
 )
 Store = Annotated[Path, typer.Argument(help="The study: the file that `eval run` wrote.")]
 Config = Annotated[Path | None, typer.Option(help="TOML file (default: specreason.toml if it is there).")]
+Task = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file: lines of id, problem, answer.",
+    ),
+]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary",
+        help="A setting and its values, for example scheme=base,specreason or token_budget=1024,4096. "
+        "Several make every combination (default: the scheme of the settings, base and small).",
+    ),
+]
+Fixed = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of all cells, for example temperature=0.")
+]
 Pair = Annotated[str | None, typer.Option(help="A named pair of `specreason models list`.")]
 
 
@@ -41,25 +59,9 @@ def work(module: str) -> Any:
 
 @app.command("run")
 def run(
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task",
-            help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file: lines of id, problem, answer.",
-        ),
-    ],
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--vary",
-            help="A setting and its values, for example scheme=base,specreason or token_budget=1024,4096. "
-            "Several make every combination (default: the scheme of the settings, base and small).",
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting of all cells, for example temperature=0."),
-    ] = None,
+    task: Task,
+    vary: Vary = None,
+    set_: Fixed = None,
     samples: Annotated[int, typer.Option(help="Runs of each problem in each cell.", min=1)] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first problems.", min=1)] = None,
     skip: Annotated[int, typer.Option(help="Problems to pass over first.", min=0)] = 0,
@@ -77,20 +79,7 @@ def run(
     pair: Pair = None,
 ) -> None:
     """Run a study, or go on with it: the same command again does only what is missing."""
-    work("run").run(
-        task=task,
-        vary=vary or (),
-        set_=set_ or (),
-        concurrency=concurrency,
-        samples=samples,
-        limit=limit,
-        skip=skip,
-        seed=seed,
-        store=store,
-        retry_errors=retry_errors,
-        config=config,
-        pair=pair,
-    )
+    work("run").run(**locals())  # the work has the same parameters
 
 
 @app.command("report")
@@ -146,14 +135,4 @@ def score_quality(
     pair: Pair = None,
 ) -> None:
     """Measure how well the base model's score tells right steps from wrong ones."""
-    work("quality").score_quality(
-        steps,
-        prompts=prompts,
-        limit=limit,
-        precision=precision,
-        acceptance=acceptance,
-        seed=seed,
-        store=store,
-        config=config,
-        pair=pair,
-    )
+    work("quality").score_quality(**locals())

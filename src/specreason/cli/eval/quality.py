@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import get_args
@@ -43,7 +43,7 @@ def score_quality(
     labelled = spread(labelled_steps(steps, seed), limit)
     if not labelled:
         raise InputError(f"{steps} holds no step with a number in it, and no labels")
-    judged = asyncio.run(_all_judged(settings, labelled, chosen, store))
+    judged = asyncio.run(asked(settings, labelled, chosen, store))
     for line in quality_lines(judged, chosen, precision, acceptance):
         typer.echo(line)
 
@@ -98,9 +98,14 @@ def threshold_text(found: Threshold) -> str:
     )
 
 
-async def _all_judged(
-    settings: Settings, labelled: Sequence[LabelledStep], prompts: Sequence[JudgePrompt], store: Path | None
+async def asked(
+    settings: Settings,
+    labelled: Sequence[LabelledStep],
+    prompts: Sequence[JudgePrompt],
+    store: Path | None,
+    enough: Callable[[Sequence[Judged]], bool] | None = None,
 ) -> list[Judged]:
+    """The base model's scores of these steps, or of as many as are `enough`; `store` keeps them."""
     judged: list[Judged] = []
     console = Console(stderr=True, highlight=False)
     engine = await open_engine("base", settings.base)
@@ -113,7 +118,9 @@ async def _all_judged(
             async with aclosing(judging) as items:
                 async for item in items:
                     judged.append(item)
-                    status.update(f"{len(judged)} of {len(labelled) * len(prompts)} scores")
+                    status.update(f"{len(judged)} of at most {len(labelled) * len(prompts)} scores")
+                    if enough and enough(judged):
+                        break
     finally:
         await engine.aclose()
     return judged
