@@ -21,8 +21,8 @@ from itertools import islice
 
 from specreason_lab.problems import Problem, problems, stated_answer
 
-from benchmarks.core import processor
 from benchmarks.llama_server import CONTEXT, running
+from benchmarks.measuring import processor
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
 from specreason.config import EngineSettings
 from specreason.engines.names import EngineName

@@ -2,48 +2,62 @@
 
     make bench-core N=5
 
-Problems are the first N of a JSON Lines file of {"id", "problem", "answer"}. Schemes are interleaved problem
-by problem, so that a drifting machine hits all alike. Results go to a file as they come; a run that was
-interrupted goes on from there with --resume.
+Schemes take turns, problem by problem, so that a drifting machine hits all alike. With --store a run that was
+interrupted goes on from there; cache shares are then of the runs made since.
 """
 
 import argparse
 import asyncio
 import json
-import platform
-import re
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measuring import by_name, machine, share, stored, table
 from benchmarks.metering import MeteredEngine, SeenCall
-from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
+from benchmarks.word_problems import add_task, chosen_task
+from specreason import ReasoningSettings, Settings, SpecReason
+from specreason.engines.protocol import Engine
 from specreason.engines.scripted import ScriptedEngine
+from specreason.eval.cells import cell
+from specreason.eval.plan import Plan, with_room
+from specreason.eval.runner import opened_study
+from specreason.eval.store import Store
+from specreason.eval.study import read_study
+from specreason.eval.summary import Summary
+from specreason.models.pair_settings import resolve
+from specreason.reasoning.chain import Role
 
-PROBLEMS = Path("../shared/data/gsm8k_dev.jsonl")
 SCHEMES = ("base", "small", "specreason")
 OVERHEAD_STEPS = 60
+GREEDY = {"temperature": 0, "top_p": 1}
+
+Calls = dict[str, list[SeenCall]]  # by scheme
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--problems", type=int, default=5)
-    parser.add_argument("--skip", type=int, default=0, help="problems to pass over first")
+    add_task(parser, 5)
     parser.add_argument("--schemes", default=",".join(SCHEMES))
-    parser.add_argument("--file", type=Path, default=PROBLEMS)
-    parser.add_argument("--out", type=Path, default=Path(".cache/bench-core.jsonl"))
-    parser.add_argument("--resume", action="store_true", help="keep what --out holds already")
+    parser.add_argument("--store", type=Path, help="a file that is gone on with (default: none is kept)")
     parser.add_argument("--instruction", default="auto")
     parser.add_argument("--threshold", type=float, default=7.0)
     arguments = parser.parse_args()
-    print(f"machine: {processor()}, Python {platform.python_version()}", flush=True)
+    machine()
     overhead = {tokens: overhead_ms(tokens) for tokens in (1_000, 30_000)}
     for tokens, milliseconds in overhead.items():
         print(f"own overhead per step at {tokens} tokens of context: {milliseconds:.3f} ms (median)")
-    rows = asyncio.run(solve_all(arguments))
-    report(rows, overhead)
+    method = {"instruction": arguments.instruction, "threshold": arguments.threshold}
+    limits = {"token_budget": 1024, "max_step_tokens": 256}
+    common = resolve(Settings.model_validate({"reasoning": method | limits, "sampling": GREEDY}))
+    cells = {scheme: cell(scheme) for scheme in arguments.schemes.split(",")}
+    plan = Plan(chosen_task(arguments), list(cells.values()), common)
+    with stored(arguments.store) as store:
+        calls = asyncio.run(metered(plan, store))
+        report(by_name(read_study(store), cells), calls, overhead)
 
 
 def overhead_ms(context_tokens: int, runs: int = 7, **reasoning: Any) -> float:
@@ -86,141 +100,80 @@ async def _overhead_ms(context_tokens: int, reasoning: dict[str, Any]) -> float:
     return ((last[0] - first[0]) - (last[1] - first[1])) / (count - 1) * 1000
 
 
-async def solve_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    out: Path = arguments.out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    if arguments.resume and out.exists():
-        rows = [json.loads(line) for line in out.read_text().splitlines()]
-    done = {(row["id"], row["scheme"]) for row in rows}
-    lines = arguments.file.read_text().splitlines()[arguments.skip :][: arguments.problems]
-    problems = [json.loads(line) for line in lines]
-    schemes = arguments.schemes.split(",")
-    async with SpecReason(Settings()) as pair:
-        base, small = MeteredEngine(pair.engines["base"]), MeteredEngine(pair.engines["small"])
-        # "inline": what the embedded engines get by default.
-        metered = SpecReason(Settings(), engines={"base": base, "small": small})
-        async with metered:
-            with out.open("a" if arguments.resume else "w", buffering=1) as kept:
-                for number, problem in enumerate(problems):
-                    for scheme in (schemes[(number + k) % len(schemes)] for k in range(len(schemes))):
-                        if (problem["id"], scheme) in done:
-                            continue
-                        base.calls.clear()
-                        small.calls.clear()
-                        row = await solve_one(metered, problem, scheme, arguments, (base, small))
-                        rows.append(row)
-                        kept.write(json.dumps(row) + "\n")
-                        print(
-                            f"{problem['id']:>18} {scheme:>10} {'right' if row['right'] else 'wrong'} "
-                            f"{row['seconds']:6.1f} s  {row['answer']}",
-                            flush=True,
-                        )
-    return rows
+async def metered(plan: Plan, store: Store) -> Calls:
+    """Make the runs of the plan; the calls that the engines saw, without each engine's first one of a run."""
+    seen: Calls = {}
+    async with SpecReason(with_room(plan), roles=("base", "small")) as pair:
+        meters = [MeteredEngine(engine) for engine in pair.engines.values()]
+        engines: dict[Role, Engine] = dict(zip(pair.engines, meters, strict=True))
+        async with opened_study(plan, store, engines=engines) as study, aclosing(study.rows()) as rows:
+            async for row in rows:
+                scheme = row.cell.split()[0]
+                for engine in meters:
+                    seen.setdefault(scheme, []).extend(of_last_run(engine.calls)[1:])
+                    engine.calls.clear()
+                name = plan.task.problems[row.position].id
+                verdict = row.error or ("right" if row.right else "wrong")
+                print(f"{name:>18} {scheme:>10} {verdict} {row.seconds:6.1f} s  {row.answer}", flush=True)
+    return seen
 
 
-async def solve_one(
-    pair: SpecReason,
-    problem: dict[str, str],
-    scheme: str,
-    arguments: argparse.Namespace,
-    engines: Sequence[MeteredEngine],
-) -> dict[str, Any]:
-    reasoning = ReasoningSettings.model_validate(
-        {
-            "scheme": scheme,
-            "token_budget": 1024,
-            "max_step_tokens": 256,
-            "instruction": arguments.instruction,
-            "threshold": arguments.threshold,
-        }
+def of_last_run(calls: Sequence[SeenCall]) -> list[SeenCall]:
+    """The calls of the conversation that came last: before it the problem was read, unmeasured."""
+    return [call for call in calls if call.session == calls[-1].session and call.cached is not None]
+
+
+def report(by: Mapping[str, Summary], calls: Calls, overhead: Mapping[int, float]) -> None:
+    ours = calls.get("specreason", [])
+    prompt, cached = sum(call.prompt for call in ours), sum(call.cached or 0 for call in ours)
+    reusable = sum(map(found_again, ours))
+    table(
+        ["scheme", "problems", "accuracy", "median seconds", "acceptance rate", "cached / all prompt tokens"],
+        [
+            [
+                scheme,
+                str(len(mine.runs.rows)),
+                f"{mine.accuracy.value:.0%}",
+                f"{mine.median_s.value:.1f}" if mine.median_s else "-",
+                share(mine.acceptance),
+                share(cached_share(calls.get(scheme, []))),
+            ]
+            for scheme, mine in by.items()
+        ],
     )
-    row: dict[str, Any] = {"id": problem["id"], "scheme": scheme, "error": None}
-    started = time.perf_counter()
-    try:
-        result = await pair.solve(
-            problem["problem"], reasoning=reasoning, sampling=SamplingSettings(temperature=0, top_p=1)
-        )
-    except Exception as error:
-        return row | {"error": repr(error), "right": False, "answer": None, "seconds": 0.0, "calls": []}
-    calls = [call for engine in engines for call in engine.calls[1:]]  # after each engine's first step
-    return row | {
-        "right": same_number(result.answer, problem["answer"]),
-        "answer": result.answer,
-        "expected": problem["answer"],
-        "seconds": time.perf_counter() - started,
-        "drafts": result.drafts,
-        "accepted": result.accepted,
-        "ended": result.ended,
-        "phases": dict(result.seconds),
-        "calls": [counts(call) for call in calls if call.cached is not None],
-    }
-
-
-def counts(call: SeenCall) -> tuple[str, int, int, int]:
-    # A call cut short may have left more in the cache than it delivered: seen, if it is found there.
-    return (call.kind, call.prompt, call.cached or 0, max(call.reusable, call.cached or 0))
-
-
-def same_number(answer: str | None, expected: str) -> bool:
-    """Whether the last number of the answer is the expected one."""
-    numbers = re.findall(
-        r"-?\d+(?:\.\d+)?", (answer or "").replace(",", "").replace("{", "").replace("}", "")
+    worst = min(
+        ((call.cached or 0) / found_again(call) for call in ours if found_again(call) > 0), default=0.0
     )
-    return bool(numbers) and float(numbers[-1]) == float(expected.replace(",", ""))
-
-
-def report(rows: Sequence[dict[str, Any]], overhead: dict[int, float]) -> None:
-    calls = [call for row in rows if row["scheme"] == "specreason" for call in row["calls"]]
-    accuracy = {s: share([row["right"] for row in rows if row["scheme"] == s]) for s in SCHEMES}
-    drafts = sum(row.get("drafts", 0) for row in rows if row["scheme"] == "specreason")
-    accepted = sum(row.get("accepted", 0) for row in rows if row["scheme"] == "specreason")
-    prompt, cached, reusable = (sum(call[k] for call in calls) for k in (1, 2, 3))
-    print(
-        "\n| scheme | problems | accuracy | median seconds | acceptance rate | cached / all prompt tokens |"
-    )
-    print("| --- | --- | --- | --- | --- | --- |")
-    for scheme in SCHEMES:
-        mine = [row for row in rows if row["scheme"] == scheme]
-        seconds = statistics.median(row["seconds"] for row in mine) if mine else 0.0
-        asked = [call for row in mine for call in row["calls"]]
-        kept = sum(c[2] for c in asked) / (sum(c[1] for c in asked) or 1) if asked else None
-        print(
-            f"| {scheme} | {len(mine)} | {accuracy[scheme]:.0%} | {seconds:.1f} | "
-            f"{f'{accepted / drafts:.0%}' if scheme == 'specreason' and drafts else '-'} | "
-            f"{f'{kept:.1%}' if kept is not None else '-'} |"
-        )
-    worst = min((call[2] / call[3] for call in calls if call[3] > 0), default=0.0)
     print(
         f"\nafter the first step: {cached} of {prompt} prompt tokens cached ({cached / (prompt or 1):.1%});\n"
         f"of the {reusable} that the engine had seen before, {cached / (reusable or 1):.1%}; "
         f"worst call {worst:.1%}"
     )
-    print(
-        "RESULT",
-        json.dumps(
-            {
-                "accuracy": accuracy,
-                "acceptance_rate": round(accepted / drafts, 3) if drafts else None,
-                "cached_token_share": round(cached / (prompt or 1), 4),
-                "cached_share_of_seen_tokens": round(cached / (reusable or 1), 4),
-                "cached_share_of_seen_tokens_worst_call": round(worst, 4),
-                "overhead_ms_p50_1k": round(overhead[1_000], 3),
-                "overhead_ms_p50_30k": round(overhead[30_000], 3),
-                "errors": sum(row["error"] is not None for row in rows),
-            }
-        ),
+    acceptance = by["specreason"].acceptance if "specreason" in by else None
+    figures = {
+        "accuracy": {
+            scheme: round(by[scheme].accuracy.value, 3) if scheme in by else 0.0 for scheme in SCHEMES
+        },
+        "acceptance_rate": None if acceptance is None else round(acceptance, 3),
+        "cached_token_share": round(cached / (prompt or 1), 4),
+        "cached_share_of_seen_tokens": round(cached / (reusable or 1), 4),
+        "cached_share_of_seen_tokens_worst_call": round(worst, 4),
+        "overhead_ms_p50_1k": round(overhead[1_000], 3),
+        "overhead_ms_p50_30k": round(overhead[30_000], 3),
+        "errors": sum(mine.errors for mine in by.values()),
+    }
+    print("RESULT", json.dumps(figures))
+
+
+def found_again(call: SeenCall) -> int:
+    """Tokens that the engine had seen before. A call cut short may have left more than it delivered."""
+    return max(call.reusable, call.cached or 0)
+
+
+def cached_share(calls: Sequence[SeenCall]) -> float | None:
+    return (
+        sum(call.cached or 0 for call in calls) / (sum(call.prompt for call in calls) or 1) if calls else None
     )
-
-
-def share(values: Sequence[bool]) -> float:
-    return round(sum(values) / len(values), 3) if values else 0.0
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 if __name__ == "__main__":

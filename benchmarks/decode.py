@@ -14,7 +14,7 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks.core import processor
+from benchmarks.measuring import processor
 from specreason import Settings
 from specreason.engines.opening import open_decoder, open_engine
 from specreason.engines.protocol import Engine, Prompt, Sampling, Usage

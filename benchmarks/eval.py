@@ -21,22 +21,24 @@ from contextlib import aclosing
 from pathlib import Path
 
 from benchmarks.load import resident_mb
-from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason import Settings
 from specreason.cli.eval.report import report
+from specreason.engines.protocol import Engine
 from specreason.engines.scripted import ScriptedEngine
-from specreason.eval.facts import session_facts
-from specreason.eval.grader import Grader
-from specreason.eval.grid import Grid
-from specreason.eval.runner import Plan, Study
+from specreason.eval.cells import cell
+from specreason.eval.plan import Plan
+from specreason.eval.runner import opened_study
 from specreason.eval.store import Store
 from specreason.eval.tasks import from_file
+from specreason.models.pair_settings import resolve
+from specreason.reasoning.chain import Role
 
 SMALL = [
-    "Each of the 12 boxes holds 7 pens, so there are 84 pens in all.\n\n",
-    "A quarter of the pens is given away, which is 19 pens.\n\n",
-    "That leaves 84 - 21 = 63 pens.\n</think>",
+    "Each of the 12 boxes holds 7 nuts, so there are 84 nuts in all.\n\n",
+    "A quarter of the nuts is given away, which is 19 nuts.\n\n",
+    "That leaves 84 - 21 = 63 nuts.\n</think>",
 ]
-BASE = [SMALL[0], "A quarter of 84 is 21, so 21 pens are given away.\n\n", SMALL[2]]
+BASE = [SMALL[0], "A quarter of 84 is 21, so 21 nuts are given away.\n\n", SMALL[2]]
 SETTLED = 500  # runs of a process before its memory is looked at
 LONGEST_S = 580.0
 
@@ -58,7 +60,7 @@ def measured(folder: Path, problems: int) -> int:
         json.dumps(
             {
                 "id": f"p{n}",
-                "problem": f"Shelf {n} has 12 boxes of 7 pens. A quarter is given away. What is left?",
+                "problem": f"Shelf {n} has 12 boxes of 7 nuts. A quarter is given away. What is left?",
                 "answer": "63.0" if n % 2 else "62",
             }
         )
@@ -70,9 +72,9 @@ def measured(folder: Path, problems: int) -> int:
     growth: list[float] = []
     made = 0
     for end in (runs // 3, 2 * runs // 3, None):
-        told = worked(folder, end, LONGEST_S - (time.perf_counter() - began))
-        growth += told[0]
-        made += told[1]
+        grown, more = worked(folder, end, LONGEST_S - (time.perf_counter() - began))
+        growth += grown
+        made += more
         print(f"{done(folder)} of {runs} runs after {time.perf_counter() - began:.0f} s", flush=True)
     before = time.perf_counter()
     report(folder / "study.sqlite", html=None, markdown=None, against="base", traces=20)
@@ -85,13 +87,13 @@ def measured(folder: Path, problems: int) -> int:
         "resumed_runs": 2,
         "duplicates": max(0, made - done(folder)),
     }
-    print(f"{made} runs told, {done(folder)} kept; {time.perf_counter() - began:.0f} s in all")
+    print(f"{made} runs reported, {done(folder)} kept; {time.perf_counter() - began:.0f} s in all")
     print(f"RESULT {json.dumps(result)}")
     return 0 if done(folder) == runs and not result["duplicates"] else 1
 
 
 def worked(folder: Path, end: int | None, longest_s: float) -> tuple[list[float], int]:
-    """Run a worker, killed at `end` runs: its growth of memory (MB), and how many runs it told."""
+    """Run a worker, killed at `end` runs: its growth of memory (MB), and how many runs it reported."""
     growth: list[float] = []
     first = 0.0
     made = 0
@@ -115,24 +117,20 @@ def worked(folder: Path, end: int | None, longest_s: float) -> tuple[list[float]
 
 
 async def work(folder: Path) -> None:
-    """The study itself; tells the number of runs after each."""
+    """The study itself; prints the number of runs after each."""
     task = from_file(folder / "problems.jsonl", 0)
-    cells = Grid(("base", "specreason"), (7.0,), (0,), (8192,)).cells()
-    plan = Plan(task, cells, 1, 0, ReasoningSettings(), SamplingSettings())
+    plan = Plan(task, (cell("base"), cell("specreason")), resolve(Settings()))
     base = ScriptedEngine(
-        "base", steps=BASE, answer="So \\boxed{63}.", scores={"is 19 pens": "2"}, record=False
+        "base", steps=BASE, answer="So \\boxed{63}.", scores={"is 19 nuts": "2"}, record=False
     )
     small = ScriptedEngine("small", steps=SMALL, answer="So \\boxed{63}.", record=False)
     with Store(folder / "study.sqlite", create=True) as store:
-        async with SpecReason(Settings(), engines={"base": base, "small": small}) as pair, Grader() as grader:
-            store.settle({"models": {"base": base.model, "small": small.model}, "seed": 0}, task)
-            store.add_cells(cells, {cell: plan.settings(cell) for cell in cells})
-            number = len(store.done())
-            study = Study(plan, pair, store, grader, store.begin_session(session_facts(pair)))
-            async with aclosing(study.rows()) as rows:
-                async for _ in rows:
-                    number += 1
-                    print(number, flush=True)
+        number = len(store.done())
+        engines: dict[Role, Engine] = {"base": base, "small": small}
+        async with opened_study(plan, store, engines=engines) as study, aclosing(study.rows()) as rows:
+            async for _ in rows:
+                number += 1
+                print(number, flush=True)
 
 
 def done(folder: Path) -> int:

@@ -32,7 +32,7 @@ from typing import Any
 import httpx2
 from specreason_lab.problems import Problem, problems, stated_answer
 
-from benchmarks.core import processor
+from benchmarks.measuring import processor
 
 SEED = 2
 SLOTS = 16

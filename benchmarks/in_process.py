@@ -31,7 +31,7 @@ from typing import Any, Protocol
 import numpy as np
 from specreason_lab.problems import problems
 
-from benchmarks.core import processor
+from benchmarks.measuring import processor
 from benchmarks.pocket import SEED
 from specreason import EngineSettings, Settings
 from specreason.engines import llama_cpp

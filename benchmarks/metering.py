@@ -25,7 +25,7 @@ from specreason.engines.protocol import (
 class SeenCall:
     """One call. `reusable`: tokens of its prompt that the last call on this engine ended with or shared."""
 
-    kind: str
+    session: str
     prompt: int
     cached: int | None
     reusable: int
@@ -90,7 +90,7 @@ class MeteredEngine:
             finally:
                 await _Run(self, call.aclose())
                 meter.usage, meter.finish = call.usage, call.finish
-                self._seen("generate", prompt, call.usage, written)
+                self._seen(session, prompt, call.usage, written)
 
         return Generation(pieces)
 
@@ -100,7 +100,7 @@ class MeteredEngine:
         answer = await _Run(
             self, self.engine.next_token_logprobs(prompt, candidates=candidates, session=session)
         )
-        self._seen("score", prompt, answer.usage, [])
+        self._seen(session, prompt, answer.usage, [])
         return answer
 
     async def tokenize(self, text: str, *, control: bool = False) -> Segment:
@@ -126,7 +126,7 @@ class MeteredEngine:
     async def aclose(self) -> None:
         await self.engine.aclose()
 
-    def _seen(self, kind: str, prompt: Prompt, usage: Usage, written: list[int]) -> None:
+    def _seen(self, session: str, prompt: Prompt, usage: Usage, written: list[int]) -> None:
         if not self.lists_calls:
             return
         ids = prompt.ids or []
@@ -136,7 +136,7 @@ class MeteredEngine:
                 break
             shared += 1
         # An engine must compute at least one token of the prompt to go on from it.
-        self.calls.append(SeenCall(kind, len(ids), usage.cached_tokens, min(shared, len(ids) - 1)))
+        self.calls.append(SeenCall(session, len(ids), usage.cached_tokens, min(shared, len(ids) - 1)))
         self._last = ids + written
 
 

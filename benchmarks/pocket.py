@@ -2,29 +2,49 @@
 
     python -m benchmarks.pocket --problems 100
 
-Problems are the first N of the held-out split. All schemes and thresholds are interleaved problem by
-problem, so that a drifting machine hits all alike. The machine's regime is measured in the same run.
+Problems are the first N of the held-out split. All schemes and thresholds take turns, problem by problem, so
+that a drifting machine hits all alike. The machine's regime is measured in the same run.
 """
 
 import argparse
 import asyncio
 import json
-import platform
-import statistics
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
-from specreason_lab import figures
-from specreason_lab.problems import Split, problems
-from specreason_lab.side_by_side import Judged, Solved, side_by_side
+from specreason_lab.checking import check, scored_drafts, task
+from specreason_lab.problems import problems
 
-from benchmarks.core import processor
-from specreason import ReasoningSettings, Settings
+from benchmarks.measuring import by_name, machine, measured, points, share, stored, table, total_s
+from specreason import Settings
+from specreason.eval.calibration.judging_statistics import ScoredStep, auc, reliability
+from specreason.eval.cells import cell
+from specreason.eval.plan import Plan
+from specreason.eval.store import RunKey
+from specreason.eval.summary import Summary
 from specreason.models.catalogue import POCKET_PAIR
 from specreason.models.pair_settings import resolve
 
 SEED = 2
-SALVAGE = "specreason, salvage"  # at the pair's own threshold
+ALONE = {"base": cell("base"), "small": cell("small")}
+AT_ITS_OWN = {  # at the pair's own threshold
+    "specreason": cell("specreason"),
+    "specreason, salvage": cell("specreason", salvage=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """Where the time goes on this machine; measured, in seconds.
+
+    `decode_ratio`: a token of the base model over one of the small model. `score_ratio`: scoring a step over
+    writing it, on the base model. `step`: seconds to draft, to score and to write a step of mean length.
+    """
+
+    decode_ratio: float
+    score_ratio: float
+    step: Mapping[str, float]
 
 
 def main() -> None:
@@ -35,80 +55,84 @@ def main() -> None:
     parser.add_argument("--thresholds", default="", help="for example 1,3,5,7,9; the pair's own if empty")
     parser.add_argument("--temperature", type=float, default=0.6)
     arguments = parser.parse_args()
-    print(f"machine: {processor()}, Python {platform.python_version()}", flush=True)
-    rows, threshold = asyncio.run(run(arguments))
-    report(rows, threshold)
-
-
-async def run(arguments: argparse.Namespace) -> tuple[list[Solved], float]:
-    """All runs, and the threshold that the pair uses if nobody sets one."""
-    split: Split = arguments.split
-    settings = resolve(Settings(pair=arguments.pair))
+    machine()
+    sampling = {"temperature": arguments.temperature}
+    settings = resolve(Settings.model_validate({"pair": arguments.pair, "sampling": sampling}))
     own = settings.reasoning.threshold
-    schemes = {
-        name: ReasoningSettings.model_validate({"scheme": name}) for name in ("base", "small", "specreason")
-    }
-    schemes[SALVAGE] = ReasoningSettings(salvage=True)
-    for value in [float(text) for text in arguments.thresholds.split(",") if text]:
-        if value != own:
-            schemes[f"specreason >= {value:g}"] = ReasoningSettings(threshold=value)
-    rows: list[Solved] = []
-    sample = islice(problems(SEED, split), arguments.problems)
-    async with aclosing(side_by_side(sample, schemes, settings, arguments.temperature)) as runs:
-        async for row in runs:
-            rows.append(row)
-            if row.problem % 25 == 24 and len(rows) % len(schemes) == 0:
-                print(f"{row.problem + 1} problems ...", flush=True)
-    return rows, own
+    values = [float(text) for text in arguments.thresholds.split(",") if text]
+    others = {f"specreason >= {v:g}": cell("specreason", threshold=v) for v in values if v != own}
+    cells = {**ALONE, **AT_ITS_OWN, **others}
+    sample = list(islice(problems(SEED, arguments.split), arguments.problems))
+    plan = Plan(task(f"pocket-{arguments.split}", sample), list(cells.values()), settings)
+    with stored(None) as store:
+        study = asyncio.run(measured(plan, store, check=check))
+        ours = cells["specreason"].label
+        keys = [RunKey(position, ours, 0) for position in range(len(sample))]
+        drafts = [
+            d for k in keys for d in scored_drafts(str(k.position), sample[k.position], store.events(k))
+        ]
+    report(by_name(study, cells), drafts, own)
 
 
-def report(rows: list[Solved], threshold: float) -> None:
-    labels = sorted({row.label for row in rows}, key=lambda label: (label.startswith("spec"), label))
-    by = {label: [row for row in rows if row.label == label] for label in labels}
-    base, small, ours = by["base"], by["small"], by["specreason"]
-    print("\n| scheme | accuracy | less base, 95% interval | median s | speed-up | accepted |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for label, mine in by.items():
-        low, high = figures.paired_interval(base, mine)
-        accepted = figures.acceptance(mine) if label.startswith("spec") else None
-        name = f"{label} >= {threshold:g} (default)" if label in {"specreason", SALVAGE} else label
-        print(
-            f"| {name} | {figures.accuracy(mine):.1%} | {low:+.1%} to {high:+.1%} | "
-            f"{statistics.median(row.seconds for row in mine):.3f} | {figures.speedup(base, mine):.2f} | "
-            f"{'-' if accepted is None else f'{accepted:.1%}'} |"
-        )
-    judged: list[Judged] = [j for row in ours for j in row.judged]
-    auc = figures.auc(judged)
-    print(
-        f"\nthe judge, on {len(judged)} drafts ({sum(not j.right for j in judged)} of them wrong): AUC {auc}"
+def report(by: Mapping[str, Summary], drafts: Sequence[ScoredStep], threshold: float) -> None:
+    speedups = {name: total_s(by["base"]) / total_s(mine) for name, mine in by.items()}
+    table(
+        ["scheme", "accuracy", "less base, 95% interval", "median s", "speed-up", "accepted"],
+        [
+            [
+                f"{name} >= {threshold:g} (default)" if name in AT_ITS_OWN else name,
+                share(mine.accuracy.value),
+                points(mine, by["base"]),
+                f"{mine.median_s.value:.3f}" if mine.median_s else "-",
+                f"{speedups[name]:.2f}",
+                share(mine.acceptance),
+            ]
+            for name, mine in by.items()
+        ],
     )
-    print("\n| mean score | share of right steps | steps |\n| --- | --- | --- |")
-    for score, right, count in figures.reliability(judged):
-        print(f"| {score:.2f} | {right:.1%} | {count} |")
-    regime = figures.regime(base, small, ours)
-    milliseconds = {name: seconds * 1000 for name, seconds in regime.step.items()}
-    print(f"\na step of mean length: {', '.join(f'{n} {ms:.1f} ms' for n, ms in milliseconds.items())}")
-    spent = {
-        phase: sum(row.result.seconds.get(phase, 0) for row in ours)
-        for phase in ("draft", "score", "rewrite")
-    }
+    area = auc(drafts)
+    wrong = sum(not draft.right for draft in drafts)
+    print(f"\nthe judge, on {len(drafts)} drafts ({wrong} of them wrong): AUC {area and area.value}")
+    bins = reliability(drafts, bins=9)
+    table(
+        ["mean score", "share of right steps", "steps"],
+        [[f"{b.score:.2f}", f"{b.right:.1%}", str(b.count)] for b in bins],
+    )
+    found = regime(by["base"], by["small"], by["specreason"])
+    print("\na step of mean length:", ", ".join(f"{n} {s * 1000:.1f} ms" for n, s in found.step.items()))
+    spent = {phase: seconds(by["specreason"], phase) for phase in ("draft", "score", "rewrite")}
     print(f"{max(spent, key=lambda phase: spent[phase])} dominates: {spent}")
-    print(
-        "RESULT",
-        json.dumps(
-            {
-                "accuracy": {n: round(figures.accuracy(by[n]), 4) for n in by if ">" not in n},
-                "speedup": {
-                    n: round(figures.speedup(base, by[n]), 3) for n in by if ">" not in n and n != "base"
-                },
-                "acceptance_rate": round(figures.acceptance(ours) or 0, 4),
-                "judge_auc": None if auc is None else round(auc, 4),
-                "decode_ratio_base_to_small": round(regime.decode_ratio, 2),
-                "score_to_write_ratio_base": round(regime.score_ratio, 3),
-                "threshold": threshold,
-            }
-        ),
-    )
+    named = [name for name in by if ">" not in name]
+    figures = {
+        "accuracy": {name: round(by[name].accuracy.value, 4) for name in named},
+        "speedup": {name: round(speedups[name], 3) for name in named if name != "base"},
+        "acceptance_rate": round(by["specreason"].acceptance or 0, 4),
+        "judge_auc": None if area is None else round(area.value, 4),
+        "decode_ratio_base_to_small": round(found.decode_ratio, 2),
+        "score_to_write_ratio_base": round(found.score_ratio, 3),
+        "threshold": threshold,
+    }
+    print("RESULT", json.dumps(figures))
+
+
+def regime(base: Summary, small: Summary, ours: Summary) -> Regime:
+    """The machine's regime, from runs of the three schemes."""
+    tokens, steps = thinking(base), sum(len(row.steps) for row in base.runs.rows)
+    write, draft = seconds(base, "base") / tokens, seconds(small, "draft") / thinking(small)
+    score = seconds(ours, "score") / max(1, sum(row.drafts for row in ours.runs.rows))
+    length = tokens / steps
+    step = {"draft": draft * length, "score": score, "write": write * length}
+    return Regime(write / draft, score / step["write"], step)
+
+
+def seconds(summary: Summary, phase: str) -> float:
+    """Waited for the models in one phase, over all runs."""
+    return sum(row.phases.get(phase, 0.0) for row in summary.runs.rows)
+
+
+def thinking(summary: Summary) -> int:
+    """Tokens of all chains, at least 1."""
+    return max(1, sum(row.thinking_tokens for row in summary.runs.rows))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m benchmarks.pocket_speed --problems 100
 
 The first N problems of the held-out split, those of benchmarks.pocket; all schemes take turns, problem by
-problem. All share their engines; reading the problem again keeps one scheme's chain from the next.
+problem, on the same engines.
 
 What `auto` loses at worst is seen with verdicts that are always the same: drafts are written and scored as
 ever, but the threshold is one that no score reaches, or one that every score does.
@@ -11,29 +11,25 @@ ever, but the threshold is one that no score reaches, or one that every score do
 
 import argparse
 import asyncio
-import platform
-import random
-import statistics
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from specreason_lab import figures
+from specreason_lab.checking import check, task
 from specreason_lab.problems import problems
-from specreason_lab.side_by_side import Solved, forget, solved
 
-from benchmarks.core import processor
-from benchmarks.pocket import SEED
-from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
-from specreason.engines.opening import engines_of
+from benchmarks.measuring import by_name, machine, measured, points, share, stored, table, total_s
+from benchmarks.pocket import SEED, seconds
+from specreason import SamplingSettings, Settings
+from specreason.eval.cells import Cell, cell
+from specreason.eval.plan import Plan
+from specreason.eval.summary import Summary, versus
+from specreason.models.pair_settings import resolve
 
 PHASES = ("draft", "score", "rewrite", "base", "answer")
-# A cache for each place at which a model may work for one problem: a hedge beside the verdicts, three drafts.
-ROOM = {"base": 2, "small": 3}
 AUTO: dict[str, Any] = {"lookahead": 4, "drafts_per_step": 3, "hedge": True, "speculate": "auto"}
-NONE_STANDS: dict[str, Any] = {"threshold": 10.0}  # scores end at 9
+NONE_STANDS: dict[str, Any] = {"threshold": 9.0}  # the mean over digits, which is always less
 ALL_STAND: dict[str, Any] = {"threshold": 0.0}
 AHEAD: dict[str, dict[str, Any]] = {
     "sequential": {},
@@ -57,7 +53,7 @@ ALWAYS = {f"{name}, all stand": knobs | ALL_STAND for name, knobs in AHEAD.items
 WORST = {"auto, none stands": AUTO | NONE_STANDS, "auto, all stand": AUTO | ALL_STAND}
 SCHEMES = ALONE | SPECULATING | ALWAYS | WORST
 
-Rows = Mapping[str, list[Solved]]  # by scheme
+Table = Mapping[str, Summary]  # by scheme
 
 
 @dataclass(frozen=True)
@@ -79,101 +75,84 @@ def main() -> None:
     arguments = parser.parse_args()
     threads = {"base": arguments.base_threads, "small": arguments.small_threads}
     schemes = arguments.schemes.split("; ") if arguments.schemes else SCHEMES
-    rows = measured(arguments.problems, arguments.temperature, schemes, threads)
+    rows = tried(arguments.problems, arguments.temperature, schemes, threads)
     if set(rows) == set(SCHEMES):
-        print(told(rows))
+        print(figures(rows))
 
 
-def measured(
+def tried(
     count: int,
     temperature: float = SamplingSettings().temperature,
     schemes: Iterable[str] = SCHEMES,
     threads: Mapping[str, int | None] | None = None,
-) -> Rows:
-    """All runs of `schemes` on so many problems; prints the machine, the settings and the tables."""
-    set_alike = {
-        role: {"parallel": room} | ({"threads": n} if (n := (threads or {}).get(role)) else {})
-        for role, room in ROOM.items()
-    }
-    settings = Settings.model_validate({"pair": "pocket", **set_alike})
-    print(f"machine: {processor()}, Python {platform.python_version()}", flush=True)
-    rows = asyncio.run(_measured(settings, count, temperature, list(schemes)))
+) -> Table:
+    """`schemes` on so many problems; prints the machine, the settings and the tables."""
+    engines = {role: {"threads": number} for role, number in (threads or {}).items() if number}
+    sampling = {"temperature": temperature}
+    settings = resolve(Settings.model_validate({"pair": "pocket", "sampling": sampling, **engines}))
+    machine()
+    print_settings(settings)
+    cells = {name: cell_of(SCHEMES[name]) for name in schemes}
+    plan = Plan(task("pocket-speed", islice(problems(SEED, "test"), count)), list(cells.values()), settings)
+    with stored(None) as store:
+        rows = by_name(asyncio.run(measured(plan, store, check=check)), cells)
     report(rows)
     return rows
 
 
-async def _measured(settings: Settings, count: int, temperature: float, schemes: list[str]) -> Rows:
-    rows: dict[str, list[Solved]] = {name: [] for name in schemes}
-    roles = engines_of(str(SCHEMES[name].get("scheme", "specreason")) for name in schemes)
-    async with AsyncExitStack() as stack:
-        pair = await stack.enter_async_context(SpecReason(settings, roles=roles))
-        print_settings(pair.settings, temperature)
-        own: dict[str, SpecReason] = {}  # each learns for itself what speculation costs and brings
-        for name in schemes:
-            alike = SpecReason(settings, roles=roles, engines=pair.engines, decoder=pair.decoder)
-            own[name] = await stack.enter_async_context(alike)
-        runs = await stack.enter_async_context(aclosing(in_turn(own, count, temperature)))
-        async for row in runs:
-            rows[row.label].append(row)
-            if sum(map(len, rows.values())) % (25 * len(schemes)) == 0:
-                print(f"{row.problem + 1} problems ...", flush=True)
-    return rows
+def cell_of(knobs: Mapping[str, Any]) -> Cell:
+    """The cell of one of `SCHEMES`."""
+    return cell(knobs.get("scheme", "specreason"), **{k: v for k, v in knobs.items() if k != "scheme"})
 
 
-async def in_turn(
-    pairs: Mapping[str, SpecReason], count: int, temperature: float
-) -> AsyncGenerator[Solved, None]:
-    """Every problem under every scheme, each time in a new order: no two always share a busy moment."""
-    for number, problem in enumerate(islice(problems(SEED, "test"), count)):
-        sampling = SamplingSettings(temperature=temperature, seed=number)
-        for name in random.Random(number).sample(list(pairs), len(pairs)):
-            # Copied, not validated: the threshold that nothing reaches is past the range of the setting.
-            reasoning = ReasoningSettings().model_copy(update=SCHEMES[name])
-            await forget(pairs[name], problem.text)
-            yield await solved(pairs[name], problem, reasoning, sampling, number=number, label=name)
-
-
-def print_settings(settings: Settings, temperature: float) -> None:
+def print_settings(settings: Settings) -> None:
     for role, engine in (("base", settings.base), ("small", settings.small)):
         print(
-            f"{role}: {engine.model}, {engine.parallel} x {engine.context} tokens of cache, "
+            f"{role}: {engine.model}, {engine.context} tokens of cache for each place, "
             f"threads: {engine.threads or 'physical cores'}, draft_tokens: {engine.draft_tokens}"
         )
-    judge = settings.reasoning
+    judge, temperature = settings.reasoning, settings.sampling.temperature
     print(f"threshold {judge.threshold:g} ({judge.judge_method}), temperature {temperature:g}", flush=True)
 
 
-def report(rows: Rows) -> None:
+def report(rows: Table) -> None:
     """Two tables: what each scheme comes to, and where its time goes."""
-    base, sequential = rows.get("base"), rows.get("sequential")
-    print("\n| scheme | accuracy | less base, 95% interval | median s | total s | over base | ", end="")
-    print("over sequential | accepted |\n|" + " --- |" * 8)
-    for name, mine in rows.items():
-        less = "{:+.1%} to {:+.1%}".format(*figures.paired_interval(base, mine)) if base else "-"
-        seconds = [row.seconds for row in mine]
-        accepted = figures.acceptance(mine) if name not in ALONE else None
-        over = [f"{figures.speedup(other, mine):.2f}" if other else "-" for other in (base, sequential)]
-        print(
-            f"| {name} | {figures.accuracy(mine):.1%} | {less} | "
-            f"{statistics.median(seconds):.3f} | {sum(seconds):.1f} | {' | '.join(over)} | "
-            f"{'-' if accepted is None else f'{accepted:.1%}'} |"
-        )
+    references = [rows.get("base"), rows.get("sequential")]
+    table(
+        ["scheme", "accuracy", "less base, 95% interval", "median s", "total s", "over base",
+         "over sequential", "accepted"],
+        [
+            [
+                name,
+                share(mine.accuracy.value),
+                points(mine, rows.get("base")),
+                f"{mine.median_s.value:.3f}" if mine.median_s else "-",
+                f"{total_s(mine):.1f}",
+                *(f"{total_s(other) / total_s(mine):.2f}" if other else "-" for other in references),
+                share(mine.acceptance),
+            ]
+            for name, mine in rows.items()
+        ],
+    )  # fmt: skip
     print("\nSeconds waited for the models, by what for; where things overlap they add up to more than all.")
-    print(f"\n| scheme | {' | '.join(PHASES)} | all |\n|" + " --- |" * (len(PHASES) + 2))
-    for name, mine in rows.items():
-        waited = [sum(row.result.seconds.get(phase, 0.0) for row in mine) for phase in PHASES]
-        whole = sum(row.seconds for row in mine)
-        print(f"| {name} | {' | '.join(f'{seconds:.1f}' for seconds in waited)} | {whole:.1f} |", flush=True)
+    waited = {name: [seconds(mine, phase) for phase in PHASES] for name, mine in rows.items()}
+    table(
+        ["scheme", *PHASES, "all"],
+        [
+            [name, *(f"{phase:.1f}" for phase in phases), f"{total_s(rows[name]):.1f}"]
+            for name, phases in waited.items()
+        ],
+    )
 
 
-def told(rows: Rows) -> Figures:
+def figures(rows: Table) -> Figures:
     """The figures of all schemes. The best is the fastest that is not surely less right than base."""
 
     def over(slower: str, faster: str) -> float:
-        return round(figures.speedup(rows[slower], rows[faster]), 3)
+        return round(total_s(rows[slower]) / total_s(rows[faster]), 3)
 
     def rank(name: str) -> tuple[bool, float]:
-        return figures.paired_interval(rows["base"], rows[name])[1] >= 0, over("base", name)
+        return versus(rows["base"].runs, rows[name].runs).accuracy.high >= 0, over("base", name)
 
     best = max(SPECULATING, key=rank)
     always = max(over("auto, all stand", name) for name in ALWAYS)
@@ -184,8 +163,8 @@ def told(rows: Rows) -> Figures:
         "best": best,
         "decode_over_base": over("base", "base+decode"),
         "specreason_decode_over_decode": over("base+decode", "specreason+decode"),
-        "accuracy_base": round(figures.accuracy(rows["base"]), 4),
-        "accuracy_best": round(figures.accuracy(rows[best]), 4),
+        "accuracy_base": round(rows["base"].accuracy.value, 4),
+        "accuracy_best": round(rows[best].accuracy.value, 4),
     }
     return Figures(speedups, over("auto, none stands", "base"), always)
 

@@ -49,7 +49,7 @@ SCHEDULES: dict[str, tuple[dict[str, Any], Schedule | None]] = {
 class Drafts(Script):
     """A script in which the few drafts of a step are the same whichever streams ask for them.
 
-    Each of the writers of one conversation has seeds of its own; here they tell which draft it writes, so
+    Each of the writers of one conversation has seeds of its own; here they say which draft it writes, so
     that every schedule sees, and every bound counts, the same drafts.
     """
 
@@ -88,11 +88,11 @@ def main() -> None:
     pocket: pocket_speed.Figures | None = None
     if not arguments.emulation_only:
         print("\nPOCKET PAIR, measured")
-        pocket = pocket_speed.told(pocket_speed.measured(arguments.problems))
-    told = result(tables, overhead, pocket)
+        pocket = pocket_speed.figures(pocket_speed.tried(arguments.problems))
+    figures = result(tables, overhead, pocket)
     print(f"\nauto over base, none stands; over always, all stand: emulated {auto_over(tables)}", end="")
     print(f", pocket {(pocket.auto_over_base, pocket.auto_over_always)}" if pocket else "")
-    print("RESULT", json.dumps(told))
+    print("RESULT", json.dumps(figures))
 
 
 def result(
@@ -158,9 +158,9 @@ async def solved(
 ) -> tuple[float, float | None]:
     """Emulated seconds, and the share of drafts that stood."""
     async with await paired(profile, script, knobs) as pair:
-        begun = asyncio.get_running_loop().time()
+        started = asyncio.get_running_loop().time()
         results = [await pair.solve(f"This is problem {number}.") for number in range(problems)]
-        seconds = asyncio.get_running_loop().time() - begun
+        seconds = asyncio.get_running_loop().time() - started
     for number, result in enumerate(results):
         assert f"boxed{{{result.answer}}}" in script.answer(number, ()), "the schedule changed the answer"
     drafts = sum(result.drafts for result in results)

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 
 from specreason.errors import ConfigError
-from specreason_lab.demo import demo as run_demo
 from specreason_lab.problems import Split, problems, reply
 
 app = typer.Typer(
@@ -82,14 +81,14 @@ def demo(
     count: Annotated[int, typer.Option("--problems", help="Number of held-out problems.", min=1)] = 30,
 ) -> None:
     """Show the shipped pair at work: base, small and specreason side by side, and one chain in colour."""
-    asyncio.run(run_demo(count, Console()))
+    asyncio.run(_needs_extra("specreason_lab.demo", "eval").demo(count, Console()))
 
 
-def _needs_extra(module: str) -> Any:
+def _needs_extra(module: str, extra: str = "lab") -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigError(f"this needs the lab extra ({error}): pip install 'specreason[lab]'") from None
+        raise ConfigError(f"this needs: pip install 'specreason[{extra}]' ({error})") from None
 
 
 if __name__ == "__main__":

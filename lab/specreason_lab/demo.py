@@ -1,54 +1,64 @@
 """The pocket pair at work: a live table of the schemes side by side, then one chain in colour."""
 
 import os
+import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
-from typing import Any
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason import SamplingSettings, Settings, SpecReason
 from specreason.cli.display import StepDisplay
+from specreason.eval.cells import Cell, cell
+from specreason.eval.plan import Plan
+from specreason.eval.rows import Row
+from specreason.eval.runner import opened_study
+from specreason.eval.store import Store
 from specreason.models.catalogue import POCKET_PAIR
-from specreason_lab import figures
+from specreason.models.pair_settings import resolve
+from specreason_lab.checking import check, task
 from specreason_lab.problems import Problem, problems
-from specreason_lab.side_by_side import Solved, side_by_side
 
 SEED = 3  # not the benchmarks' problems
-SCHEMES: dict[str, dict[str, Any]] = {
-    "base": {"scheme": "base"},
-    "small": {"scheme": "small"},
-    "specreason": {},
-    "specreason, salvage": {"salvage": True},
+SCHEMES: Mapping[str, Cell] = {
+    "base": cell("base"),
+    "small": cell("small"),
+    "specreason": cell("specreason"),
+    "specreason, salvage": cell("specreason", salvage=True),
 }
 
 
 async def demo(count: int, console: Console) -> None:
     """Solve `count` held-out problems under each of `SCHEMES` in turn, and show one of them whole."""
     sample = list(islice(problems(SEED, "test"), count))
-    sampling = SamplingSettings(seed=0)
     console.print(f"{count} problems that neither model has met, under each scheme in turn. One of them:\n")
     console.print(sample[0].text, style="dim", markup=False)
-    began = time.perf_counter()
-    settings = Settings(pair=POCKET_PAIR)
-    schemes = {name: ReasoningSettings.model_validate(knobs) for name, knobs in SCHEMES.items()}
-    rows: list[Solved] = []
-    with Live(table(rows), console=console, refresh_per_second=4) as live:
-        async with aclosing(side_by_side(sample, schemes, settings, sampling.temperature)) as runs:
+    started = time.perf_counter()
+    settings = resolve(Settings(pair=POCKET_PAIR))
+    plan = Plan(task("demo", sample), list(SCHEMES.values()), settings)
+    rows: list[Row] = []
+    with (
+        Live(table(rows), console=console, refresh_per_second=4) as live,
+        tempfile.TemporaryDirectory() as folder,
+        Store(Path(folder) / "demo.sqlite", create=True) as store,
+    ):
+        async with opened_study(plan, store, check=check) as study, aclosing(study.rows()) as runs:
             async for row in runs:
                 rows.append(row)
                 live.update(table(rows))
+    seconds, threshold = time.perf_counter() - started, settings.reasoning.threshold
+    console.print(
+        f"{seconds:.0f} s on {os.cpu_count()} cores. Drafts that score {threshold:g} or more are accepted."
+    )
+    console.print("Here is how one chain comes about:")
+    chosen = _instructive(rows)
     async with SpecReason(settings) as pair:
-        took, threshold = time.perf_counter() - began, pair.settings.reasoning.threshold
-        console.print(
-            f"{took:.0f} s on {os.cpu_count()} cores. A draft that is scored {threshold:g} or more stands."
-        )
-        console.print("Here is how one chain comes about:")
-        number = _telling(rows)
-        await shown(pair, sample[number], sampling.model_copy(update={"seed": number}), console)
+        await shown(pair, sample[chosen.position], SamplingSettings(seed=chosen.seed), console)
 
 
 async def shown(pair: SpecReason, problem: Problem, sampling: SamplingSettings, console: Console) -> None:
@@ -61,31 +71,26 @@ async def shown(pair: SpecReason, problem: Problem, sampling: SamplingSettings, 
     console.print(f"\nright answer: {problem.answer}", style="bold green")
 
 
-def _telling(rows: list[Solved]) -> int:
-    """The number of a problem that specreason solves with a draft rejected on the way, or of the first."""
-    for row in rows:
-        if row.label == "specreason" and row.right and row.result.accepted < row.result.drafts:
-            return row.problem
-    return 0
+def _instructive(rows: Sequence[Row]) -> Row:
+    """A run of specreason that is right with a draft rejected on the way, or the first one."""
+    mine = [row for row in rows if row.cell == SCHEMES["specreason"].label]
+    return next((row for row in mine if row.right and row.accepted < row.drafts), mine[0])
 
 
-def table(rows: list[Solved]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     """What is known so far. Speed-up: over base on the problems that both have done."""
     made = Table("scheme", "done", "right", "seconds", "speed-up", "accepted", title_justify="left")
-    by = {name: {row.problem: row for row in rows if row.label == name} for name in SCHEMES}
+    by = {name: {r.position: r for r in rows if r.cell == each.label} for name, each in SCHEMES.items()}
     for name, mine in by.items():
-        if not mine:
-            made.add_row(name, "0", "", "", "", "")
-            continue
-        both = sorted(mine.keys() & by["base"].keys())
-        faster = figures.speedup([by["base"][n] for n in both], [mine[n] for n in both]) if both else None
-        accepted = figures.acceptance(list(mine.values()))
+        both = mine.keys() & by["base"].keys()
+        slow, fast = (sum(runs[n].seconds for n in both) for runs in (by["base"], mine))
+        drafts = sum(row.drafts for row in mine.values()) if name not in {"base", "small"} else 0
         made.add_row(
             name,
             str(len(mine)),
-            f"{figures.accuracy(list(mine.values())):.0%}",
-            f"{sum(row.seconds for row in mine.values()):.1f}",
-            "" if faster is None else f"{faster:.2f}",
-            "" if name in {"base", "small"} or accepted is None else f"{accepted:.0%}",
+            f"{sum(row.right for row in mine.values()) / len(mine):.0%}" if mine else "",
+            f"{sum(row.seconds for row in mine.values()):.1f}" if mine else "",
+            f"{slow / fast:.2f}" if both else "",
+            f"{sum(row.accepted for row in mine.values()) / drafts:.0%}" if drafts else "",
         )
     return made

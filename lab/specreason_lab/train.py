@@ -16,13 +16,12 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from specreason.eval.calibration.judging_statistics import ScoredStep, auc
 from specreason_lab.batches import Batch, Candidates, Maker
-from specreason_lab.figures import auc
 from specreason_lab.measure import accuracy, result_accuracy, verdicts
 from specreason_lab.model import Llama, Shape, deepened, widened
 from specreason_lab.muon import Muon
 from specreason_lab.problems import DRILLED, LENGTHS, MIX, problems
-from specreason_lab.side_by_side import Judged
 from specreason_lab.tokenizer import encode
 
 _SLIPS_WEIGH = 4.0  # they are rare
@@ -99,14 +98,26 @@ def train(
     saved = measured = time.monotonic()
     end = plan.until or plan.tokens
     while state.tokens < end:
-        if plan.shallow and state.tokens / plan.tokens >= plan.deepen:
-            deepen(plan, state, folder)
-        maker = maker_for(plan, state, tokenizer, samples)
-        facts: dict[str, object] = {}
+        done = state.tokens / plan.tokens
+        if plan.shallow and done >= plan.deepen and len(state.model.blocks) < plan.shape.layers:
+            save(state, folder / "shallow.pt")
+            model = deepened(state.model, plan.shape.layers)
+            state.model, state.optimizers = model, optimizers(plan, model, state.alarm)
+        judging = plan.judge is not None and done >= plan.judge
+        maker = Maker(
+            tokenizer,
+            plan.batch,
+            plan.seed,
+            judged=judging,
+            samples=samples,
+            drill=drilled(plan, done),
+            mix=plan.mix,
+            operations=plan.operations,
+        )
         for batch in maker.batches(LENGTHS, state.number):
-            started = time.monotonic()
-            facts |= update(plan, state, batch)
-            state.seconds += time.monotonic() - started
+            began = time.monotonic()
+            told = update(plan, state, batch)
+            state.seconds += time.monotonic() - began
         state.number += 1
         now = time.monotonic()
         if now - saved > save_every or state.tokens >= end:
@@ -114,35 +125,17 @@ def train(
             save(state, checkpoint)
             if measures and (now - measured > measure_every or state.tokens >= end):
                 measured = now
-                facts |= measurements(state.model, maker, judges=plan.judge is not None)
-            progress = {"tokens": state.tokens, "updates": state.updates, "seconds": round(state.seconds)}
+                told |= measurements(state.model, maker, judges=plan.judge is not None)
             with log.open("a") as lines:
-                lines.write(json.dumps(progress | facts) + "\n")
-            print(progress | facts, flush=True)
+                row = {
+                    "tokens": state.tokens,
+                    "updates": state.updates,
+                    "seconds": round(state.seconds),
+                    **told,
+                }
+                lines.write(json.dumps(row) + "\n")
+                print(row, flush=True)
     return state.model
-
-
-def deepen(plan: Plan, state: State, folder: Path) -> None:
-    """Give the model its last depth, if it has not got that yet."""
-    if len(state.model.blocks) < plan.shape.layers:
-        save(state, folder / "shallow.pt")
-        state.model = deepened(state.model, plan.shape.layers)
-        state.optimizers = optimizers(plan, state.model, state.alarm)
-
-
-def maker_for(plan: Plan, state: State, tokenizer: Tokenizer, samples: Candidates | None) -> Maker:
-    """What makes the batches at this point of the plan."""
-    done = state.tokens / plan.tokens
-    return Maker(
-        tokenizer,
-        plan.batch,
-        plan.seed,
-        judged=plan.judge is not None and done >= plan.judge,
-        samples=samples,
-        drill=drilled(plan, done),
-        mix=plan.mix,
-        operations=plan.operations,
-    )
 
 
 def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
@@ -179,15 +172,15 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
 
 
 def noticed(alarm: nn.Linear, early: Tensor, batch: Batch) -> Tensor:
-    """Loss of saying at each token whether it is right, where a step's tokens before it are.
+    """Loss of telling at each token whether it is right, where a step's tokens before it are.
 
     A verdict on a whole step says little about how to come by it; this says at every token what the judge
     has to find there, in blocks after which it can still look. `alarm` is used in training only.
     """
-    known = batch.slipped >= 0
-    doubts = alarm(early[known]).float().squeeze(-1)
+    told = batch.slipped >= 0
+    doubts = alarm(early[told]).float().squeeze(-1)
     weight = torch.tensor(_SLIPS_WEIGH)
-    return F.binary_cross_entropy_with_logits(doubts, batch.slipped[known].float(), pos_weight=weight)
+    return F.binary_cross_entropy_with_logits(doubts, batch.slipped[told].float(), pos_weight=weight)
 
 
 @cache
@@ -197,10 +190,10 @@ def bfloat16_pays() -> bool:
     def seconds(dtype: torch.dtype) -> float:
         a, b = torch.ones(1024, 320, dtype=dtype), torch.ones(320, 864, dtype=dtype)
         a @ b
-        started = time.perf_counter()
+        began = time.perf_counter()
         for _ in range(5):
             a @ b
-        return time.perf_counter() - started
+        return time.perf_counter() - began
 
     return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
 
@@ -290,6 +283,7 @@ def measurements(model: Llama, maker: Maker, *, judges: bool) -> dict[str, objec
         for kind, drill in (("loose", 1.0), ("chains", 0.0)):
             if kind == "loose" or maker.judged:
                 batches = replace(unseen, drill=drill).batches(LENGTHS, 0)
-                judged = [Judged(sure, good) for sure, good in verdicts(model, batches, nine)]
-                found[f"judge_{kind}"] = auc(judged)
+                judged = [ScoredStep("", sure, good) for sure, good in verdicts(model, batches, nine)]
+                area = auc(judged)
+                found[f"judge_{kind}"] = area and area.value
     return found

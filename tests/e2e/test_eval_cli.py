@@ -15,7 +15,7 @@ import pytest
 from specreason_lab.problems import problems
 
 pytestmark = pytest.mark.xdist_group("models")
-pytest.importorskip("scipy")
+pytest.importorskip("pebble")
 
 COMMAND = [sys.executable, "-m", "specreason.cli.app"]
 STUDY = ["eval", "run", "--task", "task.jsonl", "--vary", "scheme=base,specreason", "--store", "s.sqlite"]
@@ -140,7 +140,7 @@ def test_a_report_of_nothing_says_so(folder: Path) -> None:
 
 
 def test_the_command_line_starts_without_the_extra(folder: Path) -> None:
-    heavy = "numpy", "scipy", "altair", "datasets", "math_verify", "specreason.eval"
+    heavy = "numpy", "altair", "datasets", "math_verify", "specreason.eval"
     code = f"import sys, specreason.cli.app; print([m for m in {heavy!r} if m in sys.modules])"
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, timeout=60, check=True

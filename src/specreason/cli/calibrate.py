@@ -7,8 +7,6 @@ import typer
 
 from specreason.cli.eval.app import work
 from specreason.cli.options import Config, Pair, Set
-from specreason.config import load_settings
-from specreason.models.pair_settings import resolve
 
 
 def calibrate(
@@ -35,16 +33,4 @@ def calibrate(
     set_: Set = None,
 ) -> None:
     """Find the threshold that gives a wanted quality, and write it into the config file."""
-    work("calibrate").calibrate(
-        steps,
-        precision=precision,
-        acceptance=acceptance,
-        confidence=confidence,
-        right_share=right_share,
-        limit=limit,
-        seed=seed,
-        dry_run=dry_run,
-        store=store,
-        config=config,
-        settings=resolve(load_settings(config, {"pair": pair}, sets=set_)),
-    )
+    work("calibrate").calibrate(**locals())  # the work has the same parameters

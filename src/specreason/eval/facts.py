@@ -14,7 +14,7 @@ from specreason.config.endpoint import shown_address
 from specreason.engines.llama_cpp import DEFAULT_CONTEXT, physical_cores
 from specreason.session import SpecReason
 
-_PACKAGES = ("specreason", "xllamacpp", "math-verify", "sympy", "scipy", "numpy", "datasets")
+_PACKAGES = ("specreason", "xllamacpp", "math-verify", "sympy", "numpy", "datasets")
 
 
 def session_facts(pair: SpecReason) -> dict[str, Any]:
@@ -47,15 +47,17 @@ def engine_facts(pair: SpecReason) -> Mapping[str, Mapping[str, object]]:
 
 def sharing(settings: Settings) -> str:
     """How the two models share the machine, as far as it can be known from here."""
-    told: list[str] = []
+    found: list[str] = []
     for name, section in (("base", settings.base), ("small", settings.small)):
         if section.url is not None:
-            told.append(f"{name}: behind {shown_address(section.url)}")
+            found.append(f"{name}: behind {shown_address(section.url)}")
         else:
             threads = section.threads or physical_cores()
             context = section.context or DEFAULT_CONTEXT
-            told.append(f"{name}: in this process, threads: {threads}, {section.parallel} x {context} tokens")
-    return "; ".join(told)
+            found.append(
+                f"{name}: in this process, threads: {threads}, {section.parallel} x {context} tokens"
+            )
+    return "; ".join(found)
 
 
 def machine() -> dict[str, Any]:

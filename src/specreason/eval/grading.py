@@ -105,27 +105,32 @@ def _grade_choice(answer: str, expected: str) -> Grade:
 
 def _times(stated: str, wanted: str) -> bool | None:
     """Times of the day: 6:00 p.m. is 6 PM; where one says neither a.m. nor p.m. the hour counts."""
-    told, key = (_TIME.fullmatch(re.sub(r"\s+", "", without_text_commands(t))) for t in (stated, wanted))
-    if not told or not key or not all(time[2] or time[3] for time in (told, key)) or not (told[3] or key[3]):
+    given, key = (_TIME.fullmatch(re.sub(r"\s+", "", without_text_commands(t))) for t in (stated, wanted))
+    if (
+        not given
+        or not key
+        or not all(time[2] or time[3] for time in (given, key))
+        or not (given[3] or key[3])
+    ):
         return None
-    same = (int(told[1]), told[2] or "00") == (int(key[1]), key[2] or "00")
-    return same and (not told[3] or not key[3] or told[3].lower() == key[3].lower())
+    same = (int(given[1]), given[2] or "00") == (int(key[1]), key[2] or "00")
+    return same and (not given[3] or not key[3] or given[3].lower() == key[3].lower())
 
 
 def _bases(stated: str, wanted: str) -> bool | None:
     """Numbers that both name their base."""
-    told, key = _BASED.fullmatch(stated), _BASED.fullmatch(wanted)
-    return told.groups() == key.groups() if told and key else None
+    given, key = _BASED.fullmatch(stated), _BASED.fullmatch(wanted)
+    return given.groups() == key.groups() if given and key else None
 
 
 def _ratios(stated: str, wanted: str) -> bool | None:
     """Ratios of three terms or more, which math-verify divides."""
     if not _RATIO.fullmatch(stated) or not _RATIO.fullmatch(wanted):
         return None
-    told, key = ([int(term) for term in text.split(":")] for text in (stated, wanted))
-    if len(told) != len(key):
+    given, key = ([int(term) for term in text.split(":")] for text in (stated, wanted))
+    if len(given) != len(key):
         return False
-    return all(told[0] * b == key[0] * a for a, b in zip(told, key, strict=True))
+    return all(given[0] * b == key[0] * a for a, b in zip(given, key, strict=True))
 
 
 def _brackets(stated: str, wanted: str) -> bool | None:
@@ -136,24 +141,24 @@ def _brackets(stated: str, wanted: str) -> bool | None:
 
 def _grade_math(stated: str, wanted: str) -> Grade:
     try:
-        gold, told = _parsed(wanted), _parsed(stated)
+        gold, given = _parsed(wanted), _parsed(stated)
     except Exception as error:  # sympy's parsers raise whatever they happen upon
         return Grade(False, f"not readable as mathematics: {type(error).__name__}")
     if not gold:
         return Grade(False, f"{stated!r:.80} is not {wanted!r:.80}")
-    if not told:
+    if not given:
         return Grade(False, f"{stated!r:.80} is not readable as mathematics")
     try:
         same: bool = library().verify(
-            gold, told, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True
+            gold, given, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True
         )
     except Exception as error:
         return Grade(False, f"could not be compared: {type(error).__name__}")
-    same = same or _same_set(gold[0], told[0])
+    same = same or _same_set(gold[0], given[0])
     if not same and (number := without_percent(wanted)) is not None:
         # math-verify lets 50% stand for 50 as well as for 0.5; so do answer keys, in both directions.
         return _grade_math(stated, number)
-    return Grade(same, f"equal: {_shown(told)}" if same else f"{_shown(told)} is not {_shown(gold)}")
+    return Grade(same, f"equal: {_shown(given)}" if same else f"{_shown(given)} is not {_shown(gold)}")
 
 
 @cache
@@ -175,16 +180,16 @@ def _parsed(text: str) -> list[Any]:
     )
 
 
-def _same_set(gold: Any, told: Any) -> bool:
+def _same_set(gold: Any, given: Any) -> bool:
     """Whether one is a set and the other says by inequalities what is in it: "x < -1 or x > 1"."""
     sympy: Any = importlib.import_module("sympy")
-    said = told if isinstance(gold, sympy.Set) else gold
+    said = given if isinstance(gold, sympy.Set) else gold
     if not isinstance(said, sympy.FiniteSet) or not said.args or len(said.free_symbols) != 1:
         return False
     if not all(isinstance(part, (sympy.And, sympy.core.relational.Relational)) for part in said):
         return False
     try:
-        return bool(sympy.Or(*said).as_set() == (gold if said is told else told))
+        return bool(sympy.Or(*said).as_set() == (gold if said is given else given))
     except Exception:  # sympy cannot solve it
         return False
 

@@ -80,10 +80,10 @@ def _rows(name: str, task: HubTask) -> Iterable[Mapping[str, Any]]:
     try:
         return datasets.load_dataset(task.repo, task.config, split=task.split, revision=task.revision)
     except Exception as error:  # the library passes on what its transports raise: no common root
-        raise TaskUnavailable(_told(name, task, error)) from error
+        raise TaskUnavailable(_failure(name, task, error)) from error
 
 
-def _told(name: str, task: HubTask, error: Exception) -> str:
+def _failure(name: str, task: HubTask, error: Exception) -> str:
     """What went wrong and what to do. The library's messages are the only sign of why it refused."""
     what = f"task '{name}' ({task.repo} at {task.revision[:12]})"
     page = f"https://huggingface.co/datasets/{task.repo}"

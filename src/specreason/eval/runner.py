@@ -109,7 +109,7 @@ class Study:
         """Whether a model in this process works here: its cache slots still hold the last cell's chains.
 
         A model that is sure of itself writes the same steps again, and the next cell would find them read.
-        Reading the problem drops what follows it. A server's shared cache cannot be told to forget.
+        Reading the problem drops what follows it. A server's shared cache cannot be made to forget.
         """
         settings = self._models.settings
         return settings.base.url is None or settings.small.url is None

@@ -4,13 +4,14 @@ So every interval comes from a bootstrap over problems (percentile, 95%), each p
 samples; where all problems agree and a bootstrap would claim certainty, Wilson's interval takes its place.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
@@ -18,8 +19,6 @@ _RESAMPLES = 4000
 _SEED = 20_250_401
 # Resampled indices at once: bounds the memory on many problems.
 _BATCH = 2_000_000
-
-_stats: Any = stats  # its annotations are partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +85,11 @@ def bootstrap(statistic: Callable[[NDArray[np.int64]], Any], count: int) -> tupl
         return value, value
     generator = np.random.default_rng(_SEED)
     rows = max(1, min(_RESAMPLES, _BATCH // count))
-    told: list[Floats] = []
-    for begun in range(0, _RESAMPLES, rows):
-        chosen = generator.integers(0, count, size=(min(rows, _RESAMPLES - begun), count))
-        told.append(np.asarray(statistic(chosen), dtype=np.float64))
-    low, high = np.nanquantile(np.concatenate(told), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    values: list[Floats] = []
+    for start in range(0, _RESAMPLES, rows):
+        chosen = generator.integers(0, count, size=(min(rows, _RESAMPLES - start), count))
+        values.append(np.asarray(statistic(chosen), dtype=np.float64))
+    low, high = np.nanquantile(np.concatenate(values), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -98,8 +97,11 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     """The 95% interval of a share of independent trials."""
     if not count:
         return 0.0, 1.0
-    interval = _stats.binomtest(right, count).proportion_ci(LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    share, spread = right / count, z * z / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def missed_by_chance(count: int) -> float:

@@ -36,8 +36,8 @@ class Task:
     @property
     def fingerprint(self) -> str:
         """A hash of all problems and answers: two studies with the same one asked the same."""
-        told = [(p.id, p.text, p.answer, p.kind) for p in self.problems]
-        return hashlib.sha256(json.dumps(told, ensure_ascii=False).encode()).hexdigest()[:16]
+        fields = [(p.id, p.text, p.answer, p.kind) for p in self.problems]
+        return hashlib.sha256(json.dumps(fields, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def from_file(path: Path, seed: int) -> Task:
@@ -64,8 +64,8 @@ def choice_problem(name: str, question: str, right: str, wrong: Sequence[str], s
     """A question with lettered options, shuffled by `seed` and the problem's own name."""
     options = [right, *wrong]
     random.Random(f"{seed} {name}").shuffle(options)
-    told = "\n".join(f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
-    text = f"{question.strip()}\n\n{told}\n\nAnswer with the letter of the right option."
+    listed = "\n".join(f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
+    text = f"{question.strip()}\n\n{listed}\n\nAnswer with the letter of the right option."
     return Problem(name, text, LETTERS[options.index(right)], "choice")
 
 

@@ -7,9 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from specreason.cli.options import Config, Pair, Set
-from specreason.config import load_settings
 from specreason.errors import ConfigError
-from specreason.models.pair_settings import resolve
 
 _EXTRA = {
     "altair",
@@ -18,7 +16,6 @@ _EXTRA = {
     "math_verify",
     "numpy",
     "pebble",
-    "scipy",
     "sympy",
     "tomlkit",
     "vl_convert",
@@ -29,6 +26,21 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Store = Annotated[Path, typer.Argument(help="The study: the file that `eval run` wrote.")]
+Task = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file: lines of id, problem, answer.",
+    ),
+]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary",
+        help="A setting and its values, for example scheme=base,specreason or token_budget=1024,4096. "
+        "Several make every combination (default: the scheme of the settings, base and small).",
+    ),
+]
 
 
 def work(module: str) -> Any:
@@ -43,21 +55,8 @@ def work(module: str) -> Any:
 
 @app.command("run")
 def run(
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task",
-            help="gsm8k, math500, aime24, aime25, gpqa-diamond, or a file: lines of id, problem, answer.",
-        ),
-    ],
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--vary",
-            help="A setting and its values, for example scheme=base,specreason or token_budget=1024,4096. "
-            "Several make every combination (default: the scheme of the settings, base and small).",
-        ),
-    ] = None,
+    task: Task,
+    vary: Vary = None,
     set_: Set = None,
     samples: Annotated[int, typer.Option(help="Runs of each problem in each cell.", min=1)] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first problems.", min=1)] = None,
@@ -76,20 +75,7 @@ def run(
     pair: Pair = None,
 ) -> None:
     """Run a study, or go on with it: the same command again does only what is missing."""
-    work("run").run(
-        task=task,
-        vary=vary or (),
-        set_=set_ or (),
-        concurrency=concurrency,
-        samples=samples,
-        limit=limit,
-        skip=skip,
-        seed=seed,
-        store=store,
-        retry_errors=retry_errors,
-        config=config,
-        pair=pair,
-    )
+    work("run").run(**locals())  # the work has the same parameters
 
 
 @app.command("report")
@@ -146,13 +132,4 @@ def score_quality(
     set_: Set = None,
 ) -> None:
     """Measure how well the base model's score tells right steps from wrong ones."""
-    work("quality").score_quality(
-        steps,
-        prompts=prompts,
-        limit=limit,
-        precision=precision,
-        acceptance=acceptance,
-        seed=seed,
-        store=store,
-        settings=resolve(load_settings(config, {"pair": pair}, sets=set_)),
-    )
+    work("quality").score_quality(**locals())

@@ -1,33 +1,79 @@
-"""The work of `specreason calibrate`: asks the judge about labelled steps until the wish is carried."""
+"""The work of `specreason calibrate`: asks the judge about labelled steps until there is a sure threshold."""
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, aclosing
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from specreason.cli.eval.quality import threshold_text
-from specreason.config import Settings
+from specreason.cli.eval.quality import asked, threshold_text
+from specreason.config import Settings, load_settings
 from specreason.config.load import DEFAULT_FILE
 from specreason.config.policies import knobs_of
-from specreason.engines.opening import open_engine
+from specreason.engines.kinds import in_process
 from specreason.errors import ConfigError, InputError
 from specreason.eval.calibration.judging_statistics import ScoredStep, Threshold, surest, threshold_for
-from specreason.eval.calibration.labelled_steps import LabelledStep, labelled_steps, spread
-from specreason.eval.calibration.score_steps import judged_steps
+from specreason.eval.calibration.labelled_steps import labelled_steps, spread
+from specreason.eval.calibration.score_steps import Judged
 from specreason.eval.calibration.write_threshold import write_threshold
-from specreason.eval.store import Store
+from specreason.models.pair_settings import resolve
 from specreason.reasoning.policies.specreason import Knobs
 from specreason.reasoning.signals.judge_score import JudgePrompt
 
-# Too few steps of either kind to begin to judge a threshold.
+# Too few steps of either kind to judge a threshold.
 _LEAST_OF_A_KIND = 10
 # Looking after every step would soon find a lucky moment.
 _LOOK_EVERY = 40
 _NEARLY = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the threshold is to give, and how sure of it to be. Either `precision` or `acceptance` is None."""
+
+    precision: float | None
+    acceptance: float | None
+    right_share: float | None
+    confidence: float
+
+    def threshold(self, scored: Sequence[ScoredStep]) -> Threshold | None:
+        """The threshold that these steps show to give it; None if none is sure to."""
+        kinds = sum(step.right for step in scored), sum(not step.right for step in scored)
+        return self._found(scored, self.confidence) if min(kinds) >= _LEAST_OF_A_KIND else None
+
+    def enough(self, scored: Sequence[ScoredStep]) -> bool:
+        """Whether more steps would hardly lower the threshold: it keeps nearly what a mere guess would."""
+        if self.precision is None or len(scored) % _LOOK_EVERY:
+            # A threshold that is sure to accept enough rises with more steps: only precision may stop early.
+            return False
+        found, guess = self.threshold(scored), self._found(scored, 0.5)
+        if found is None or guess is None:
+            return False
+        return found.acceptance.value >= _NEARLY * guess.acceptance.value
+
+    def surest(self, scored: Sequence[ScoredStep]) -> Threshold | None:
+        """The threshold that is likeliest to give it, however unlikely."""
+        return surest(
+            scored, precision=self.precision, acceptance=self.acceptance, right_share=self.right_share
+        )
+
+    def _found(self, scored: Sequence[ScoredStep], confidence: float) -> Threshold | None:
+        return threshold_for(
+            scored,
+            precision=self.precision,
+            acceptance=self.acceptance,
+            right_share=self.right_share,
+            confidence=confidence,
+        )
+
+    def __str__(self) -> str:
+        name, value = (
+            ("acceptance", self.acceptance) if self.precision is None else ("precision", self.precision)
+        )
+        return f"{name} {value:g}"
 
 
 def calibrate(
@@ -42,45 +88,27 @@ def calibrate(
     dry_run: bool,
     store: Path | None,
     config: Path | None,
-    settings: Settings,
+    pair: str | None,
+    set_: Sequence[str] | None,
 ) -> None:
     """See `specreason calibrate --help`."""
     if (precision is None) == (acceptance is None):
         raise ConfigError("say what is wanted: --precision 0.95 or --acceptance 0.6")
+    wish = Wish(precision, acceptance, right_share, confidence)
+    settings = resolve(load_settings(config, {"pair": pair}, sets=set_))
     method = _judge(settings).judge_method
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def enough(judged: Sequence[Judged]) -> bool:
+        return wish.enough([item.scored(method) for item in judged])
+
     labelled = spread(labelled_steps(steps, seed), limit)
-    wish = {"precision": precision, "acceptance": acceptance, "right_share": right_share}
-
-    def satisfied(scored: Sequence[ScoredStep]) -> Threshold | None:
-        kinds = sum(step.right for step in scored), sum(not step.right for step in scored)
-        return (
-            threshold_for(scored, **wish, confidence=confidence) if min(kinds) >= _LEAST_OF_A_KIND else None
-        )
-
-    def enough(scored: Sequence[ScoredStep]) -> bool:
-        """Whether more steps would hardly lower the threshold: it keeps nearly what a mere guess would."""
-        found, guess = satisfied(scored), threshold_for(scored, **wish, confidence=0.5)
-        if found is None or guess is None:
-            return False
-        return found.acceptance.value >= _NEARLY * guess.acceptance.value
-
-    scored, made = asyncio.run(
-        # With more steps the threshold that is sure to accept enough rises: only precision may stop early.
-        _until(settings, labelled, enough if precision is not None else None, store, console)
-    )
-    found = satisfied(scored)
-    if found is None:
-        best = surest(scored, **wish)
-        hint = f"; the surest, at {best.confidence:.0%}, is {threshold_text(best)}" if best else ""
-        more = "more steps with --limit" if len(scored) >= limit else "a file with more steps"
-        raise InputError(
-            f"{len(scored)} steps do not carry that wish with {confidence:.0%} confidence{hint}. "
-            f"Give {more}, wish for less, or --confidence 0.8"
-        )
+    judged = asyncio.run(asked(settings, labelled, [_prompt(settings)], store, enough))
+    scored, made = [item.scored(method) for item in judged], any(item.step.made for item in judged)
+    if (found := wish.threshold(scored)) is None:
+        raise InputError(_not_found(wish, scored, limit))
     origin = "one number changed" if made else "labelled"
-    wanted = f"precision {precision:g}" if precision is not None else f"acceptance {acceptance:g}"
-    why = f"{wanted}, sure to {found.confidence:.0%} from {len(scored)} steps ({origin})"
+    why = f"{wish}, sure to {found.confidence:.0%} from {len(scored)} steps ({origin})"
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"threshold {threshold_text(found)}; {why}", markup=False)
     if made and right_share is None:
         console.print(
@@ -88,42 +116,27 @@ def calibrate(
             "are right in use, or precision and acceptance are those among as many wrong as right steps",
             markup=False,
         )
-    target = config or Path(os.environ.get("SPECREASON_CONFIG") or DEFAULT_FILE)
     if not dry_run:
+        target = config or Path(os.environ.get("SPECREASON_CONFIG") or DEFAULT_FILE)
         write_threshold(target, found.value, method, why)
         console.print(f"written to {target}", markup=False)
     typer.echo(f"{found.value:.3g}")
 
 
-async def _until(
-    settings: Settings,
-    labelled: Sequence[LabelledStep],
-    enough: Callable[[Sequence[ScoredStep]], bool] | None,
-    store: Path | None,
-    console: Console,
-) -> tuple[list[ScoredStep], bool]:
-    """Scored steps, as few as are enough, or all; and whether wrong ones were made wrong on purpose."""
-    judge, scored, made = _judge(settings), list[ScoredStep](), False
-    engine = await open_engine("base", settings.base)
-    prompt: JudgePrompt = "inline" if engine.capabilities.in_process else "paper"
-    if judge.judge_prompt != "auto":
-        prompt = judge.judge_prompt
-    try:
-        with ExitStack() as files, console.status("asking the judge ...") as status:
-            kept = files.enter_context(Store(store, create=True)) if store else None
-            judging = judged_steps(
-                engine, settings.base, settings.reasoning.instruction, labelled, [prompt], store=kept
-            )
-            async with aclosing(judging) as items:
-                async for item in items:
-                    scored.append(item.scored(judge.judge_method))
-                    made = made or item.step.made
-                    status.update(f"{len(scored)} scores of at most {len(labelled)}")
-                    if enough and len(scored) % _LOOK_EVERY == 0 and enough(scored):
-                        break
-    finally:
-        await engine.aclose()
-    return scored, made
+def _not_found(wish: Wish, scored: Sequence[ScoredStep], limit: int) -> str:
+    best = wish.surest(scored)
+    hint = f"; the surest, at {best.confidence:.0%}, is {threshold_text(best)}" if best else ""
+    more = "more steps with --limit" if len(scored) >= limit else "a file with more steps"
+    return (
+        f"no threshold gives {wish} with {wish.confidence:.0%} confidence from {len(scored)} steps{hint}. "
+        f"Give {more}, a lower wish, or --confidence 0.8"
+    )
+
+
+def _prompt(settings: Settings) -> JudgePrompt:
+    if (prompt := _judge(settings).judge_prompt) != "auto":
+        return prompt
+    return "inline" if in_process("base", settings.base) else "paper"
 
 
 def _judge(settings: Settings) -> Knobs:

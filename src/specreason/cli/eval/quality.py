@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import get_args
@@ -10,7 +10,7 @@ from typing import get_args
 import typer
 from rich.console import Console
 
-from specreason.config import Settings
+from specreason.config import Settings, load_settings
 from specreason.config.assignments import nearest
 from specreason.engines.opening import open_engine
 from specreason.errors import ConfigError, InputError
@@ -18,6 +18,7 @@ from specreason.eval.calibration.judging_statistics import Threshold, auc, relia
 from specreason.eval.calibration.labelled_steps import LabelledStep, labelled_steps, spread
 from specreason.eval.calibration.score_steps import METHODS, Judged, judged_steps
 from specreason.eval.store import Store
+from specreason.models.pair_settings import resolve
 from specreason.reasoning.signals.judge_score import JudgePrompt
 
 # Below this a bootstrap over problems has too little to draw from.
@@ -33,14 +34,17 @@ def score_quality(
     acceptance: float | None,
     seed: int,
     store: Path | None,
-    settings: Settings,
+    config: Path | None,
+    pair: str | None,
+    set_: Sequence[str] | None,
 ) -> None:
     """See `specreason eval score-quality --help`."""
+    settings = resolve(load_settings(config, {"pair": pair}, sets=set_))
     chosen = _prompts(prompts)
     labelled = spread(labelled_steps(steps, seed), limit)
     if not labelled:
         raise InputError(f"{steps} holds no step with a number in it, and no labels")
-    judged = asyncio.run(_all_judged(settings, labelled, chosen, store))
+    judged = asyncio.run(asked(settings, labelled, chosen, store))
     for line in quality_lines(judged, chosen, precision, acceptance):
         typer.echo(line)
 
@@ -95,10 +99,15 @@ def threshold_text(found: Threshold) -> str:
     )
 
 
-async def _all_judged(
-    settings: Settings, labelled: Sequence[LabelledStep], prompts: Sequence[JudgePrompt], store: Path | None
+async def asked(
+    settings: Settings,
+    labelled: Sequence[LabelledStep],
+    prompts: Sequence[JudgePrompt],
+    store: Path | None,
+    enough: Callable[[Sequence[Judged]], bool] | None = None,
 ) -> list[Judged]:
-    told: list[Judged] = []
+    """The base model's scores of these steps, or of as many as are `enough`; `store` keeps them."""
+    judged: list[Judged] = []
     console = Console(stderr=True, highlight=False)
     engine = await open_engine("base", settings.base)
     try:
@@ -109,21 +118,23 @@ async def _all_judged(
             )
             async with aclosing(judging) as items:
                 async for item in items:
-                    told.append(item)
-                    status.update(f"{len(told)} of {len(labelled) * len(prompts)} scores")
+                    judged.append(item)
+                    status.update(f"{len(judged)} of at most {len(labelled) * len(prompts)} scores")
+                    if enough and enough(judged):
+                        break
     finally:
         await engine.aclose()
-    return told
+    return judged
 
 
 def _prompts(text: str) -> list[JudgePrompt]:
     known: tuple[JudgePrompt, ...] = get_args(JudgePrompt)
     by_name: dict[str, JudgePrompt] = {prompt: prompt for prompt in known}
-    told: list[JudgePrompt] = []
+    prompts: list[JudgePrompt] = []
     for name in filter(None, (part.strip() for part in text.split(","))):
         if (found := by_name.get(name)) is None:
             raise ConfigError(f"--prompts has '{name}'; {nearest(name, list(known))}")
-        told.append(found)
-    if not told:
+        prompts.append(found)
+    if not prompts:
         raise ConfigError("--prompts is empty; give paper, inline, or both")
-    return told
+    return prompts

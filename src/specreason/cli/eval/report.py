@@ -21,17 +21,17 @@ def report(store: Path, *, html: Path | None, markdown: Path | None, against: st
     with Store(store) as opened:
         if not opened.done():
             raise ConfigError(f"{store} has no runs yet; specreason eval run --store {store} makes them")
-        told = made(opened, against, traces)
+        content = made(opened, against, traces)
     target = html or store.with_suffix(".html")
-    _write(target, page(told))
+    _write(target, page(content))
     beside = markdown or store.with_suffix(".md")
     folder = beside.with_name(f"{beside.stem}-figures")
-    _write(beside, as_markdown(told, folder.name))
-    for figure in told.figures:
+    _write(beside, as_markdown(content, folder.name))
+    for figure in content.figures:
         _write(folder / f"{figure.name}.svg", figure.alone)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"{target} ({target.stat().st_size / 1e6:.1f} MB), {beside}", markup=False)
-    for line in told.headlines:
+    for line in content.headlines:
         console.print(line, markup=False)
 
 
@@ -39,8 +39,8 @@ def compare(a: str, b: str) -> None:
     """See `specreason eval compare --help`."""
     (study_a, cell_a), (study_b, cell_b) = _opened(a), _opened(b)
     console = Console(highlight=False, soft_wrap=True)
-    for told in compared(study_a, cell_a, study_b, cell_b):
-        for sentence in told.sentences:
+    for comparison in compared(study_a, cell_a, study_b, cell_b):
+        for sentence in comparison.sentences:
             console.print(sentence, markup=False)
         console.print()
 

@@ -27,8 +27,8 @@ from specreason.models.pair_settings import resolve
 def run(
     *,
     task: str,
-    vary: Sequence[str],
-    set_: Sequence[str],
+    vary: Sequence[str] | None,
+    set_: Sequence[str] | None,
     concurrency: str,
     samples: int,
     limit: int | None,
@@ -40,8 +40,8 @@ def run(
     pair: str | None,
 ) -> None:
     """See `specreason eval run --help`."""
-    flags = {"pair": pair, **assignments("--set", set_, list(setting_keys()))}
-    cells = cells_from(vary, concurrency, config, flags)
+    flags = {"pair": pair, **assignments("--set", set_ or (), list(setting_keys()))}
+    cells = cells_from(vary or (), concurrency, config, flags)
     common = resolve(load_settings(config, flags))
     chosen = limited(find_task(task, seed), limit, skip)
     plan = Plan(chosen, cells, common, samples, seed)

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from specreason.eval.statistics import Estimate, bootstrap, wilson
 
-_stats: Any = stats  # its annotations are partial
 # An unreadable reply rejects the draft: below every score.
 UNREADABLE = -1.0
 _DRAWS = 20_000
@@ -60,18 +57,22 @@ def auc(steps: Sequence[ScoredStep]) -> Estimate | None:
 
     def resampled(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         weights = _weights(chosen)
-        above, below = weights @ good, weights @ bad
-        beaten = np.cumsum(below, axis=1) - below / 2  # wrong steps below each score, ties half
-        pairs = above.sum(axis=1) * below.sum(axis=1)
-        return (above * beaten).sum(axis=1) / np.where(pairs == 0, np.nan, pairs)
+        return _area(weights @ good, weights @ bad)
 
     low, high = bootstrap(resampled, shape[0])
-    return Estimate(_auc(scores, right), low, high, len(steps))
+    return Estimate(float(_area(good.sum(axis=0), bad.sum(axis=0))), low, high, len(steps))
+
+
+def _area(good: NDArray[np.float64], bad: NDArray[np.float64]) -> NDArray[np.float64]:
+    """AUC from how many right and wrong steps have each score, lowest first (last axis)."""
+    beaten = np.cumsum(bad, axis=-1) - bad / 2  # wrong steps below each score, ties half
+    pairs = good.sum(axis=-1) * bad.sum(axis=-1)
+    return (good * beaten).sum(axis=-1) / np.where(pairs == 0, np.nan, pairs)
 
 
 def reliability(steps: Sequence[ScoredStep], bins: int = 10) -> list[Bin]:
     """For each range of scores that holds any: how many of its steps are right."""
-    told: list[Bin] = []
+    found: list[Bin] = []
     readable = [step for step in steps if step.score is not None]
     for number in range(bins):
         some = [s for s in readable if min(bins - 1, int((s.score or 0.0) / 9 * bins)) == number]
@@ -79,8 +80,8 @@ def reliability(steps: Sequence[ScoredStep], bins: int = 10) -> list[Bin]:
             right = sum(step.right for step in some)
             low, high = wilson(right, len(some))
             score = float(np.mean([step.score or 0.0 for step in some]))
-            told.append(Bin(score, right / len(some), low, high, len(some)))
-    return told
+            found.append(Bin(score, right / len(some), low, high, len(some)))
+    return found
 
 
 def threshold_for(
@@ -97,8 +98,8 @@ def threshold_for(
     with `confidence`; None if none does. `right_share`: how many drafts are right in real use; None: as many
     as among `steps`, which must then be a fair sample of drafts.
     """
-    told = _thresholds(steps, precision, acceptance, right_share)
-    return next((found for found in told if found.confidence >= confidence), None)
+    tried = _thresholds(steps, precision, acceptance, right_share)
+    return next((found for found in tried if found.confidence >= confidence), None)
 
 
 def surest(
@@ -109,8 +110,8 @@ def surest(
     right_share: float | None = None,
 ) -> Threshold | None:
     """Of all thresholds the one that is likeliest to meet the wish, however unlikely; None without scores."""
-    told = _thresholds(steps, precision, acceptance, right_share)
-    return max(told, key=lambda found: found.confidence, default=None)
+    tried = _thresholds(steps, precision, acceptance, right_share)
+    return max(tried, key=lambda found: found.confidence, default=None)
 
 
 def _thresholds(
@@ -119,7 +120,7 @@ def _thresholds(
     acceptance: float | None,
     right_share: float | None,
 ) -> Iterator[Threshold]:
-    """Every threshold that tells these steps apart, those that are wanted first."""
+    """Every threshold that sets these steps apart, those that are wanted first."""
     candidates = sorted({s.score for s in steps if s.score is not None}, reverse=precision is None)
     for value in candidates:
         yield _threshold(steps, value, precision, acceptance or 0.0, right_share)
@@ -161,12 +162,6 @@ def _estimate(value: float, draws: NDArray[np.float64], count: int) -> Estimate:
     low, high = np.quantile(draws, [0.025, 0.975])
     # With few steps what was drawn can lie beside what was counted: all of 20 kept, 84% to 99.9% drawn.
     return Estimate(value, min(value, float(low)), max(value, float(high)), count)
-
-
-def _auc(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    good, count = int(right.sum()), len(right)
-    ranks: NDArray[np.float64] = _stats.rankdata(scores)
-    return float((ranks[right].sum() - good * (good + 1) / 2) / (good * (count - good)))
 
 
 def _weights(chosen: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -81,15 +81,15 @@ def corrupted(text: str, rng: random.Random) -> str | None:
 
 def _from_line(where: str, number: int, line: str, seed: int) -> Iterator[LabelledStep]:
     row = json_of(where, line)
-    told: Mapping[str, Any] = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
-    problem: object = told.get("problem")
-    steps: object = told.get("steps")
+    fields: Mapping[str, Any] = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
+    problem: object = fields.get("problem")
+    steps: object = fields.get("steps")
     if not problem or not isinstance(steps, list) or not steps:
         raise InputError(f"{where} must have 'problem' (text) and 'steps' (a list of texts)")
     problem = text_of(where, "problem", problem)
     texts = [text_of(where, "steps", step) for step in cast("list[object]", steps)]
-    name = text_of(where, "id", number if told.get("id") is None else told["id"])
-    if (labels := _labels(where, told, len(texts))) is None:
+    name = text_of(where, "id", number if fields.get("id") is None else fields["id"])
+    if (labels := _labels(where, fields, len(texts))) is None:
         yield from _twins(name, problem, texts, seed)
         return
     for index, right in enumerate(labels):
@@ -101,12 +101,12 @@ def _labels(where: str, row: Mapping[str, Any], count: int) -> list[bool] | None
     """`labels`: one for each step; `label`: the first wrong step, -1 for none; later ones are unknown."""
     labels: object = row.get("labels")
     if labels is not None:
-        told = cast("list[object]", labels) if isinstance(labels, list) else []
-        if len(told) != count or not all(label in (True, False) for label in told):
+        given = cast("list[object]", labels) if isinstance(labels, list) else []
+        if len(given) != count or not all(label in (True, False) for label in given):
             raise InputError(
                 f"{where}: 'labels' must be a list with one of true and false for each of {count} steps"
             )
-        return [bool(label) for label in told]
+        return [bool(label) for label in given]
     label: object = row.get("label")
     if label is None:
         return None

@@ -48,12 +48,12 @@ async def judged_steps(
     for step in steps:
         for prompt in prompts:
             asked_as = f"{engine.model} {prompt}"
-            told = known.get((step.item, asked_as))
-            if told is None:
-                told = await _asked(engine, settings, instruction, step, prompt, thinking=thinking)
+            reply = known.get((step.item, asked_as))
+            if reply is None:
+                reply = await _asked(engine, settings, instruction, step, prompt, thinking=thinking)
                 if store is not None:
-                    store.add_judged(step.item, asked_as, told)
-            yield Judged(step, prompt, {m: told[m] for m in METHODS}, told["coverage"], told["seconds"])
+                    store.add_judged(step.item, asked_as, reply)
+            yield Judged(step, prompt, {m: reply[m] for m in METHODS}, reply["coverage"], reply["seconds"])
 
 
 async def _asked(
