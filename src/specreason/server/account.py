@@ -172,7 +172,7 @@ class Account:
             rejection=self._rejection,
             plan=self._tally.plan,
             tokens=event.tokens,
-            salvaged=event.salvaged,
+            small_tokens=event.tokens if event.author == "small" else event.salvaged,
             draft_s=None if draft is None else draft.seconds,
             score_s=None if score is None else score.seconds,
             write_s=event.seconds if event.author == "base" else None,

@@ -74,8 +74,8 @@ class Usage(Reply):
 class StepReport(Reply):
     """One kept step. `score`: of its draft, 0 to 9. Seconds: waited for the draft, the score, the author.
 
-    `plan`: where `speculate` is `auto`, why it was drafted, or not. `salvaged`: how many of its tokens, at
-    the beginning, are the rejected draft's.
+    `plan`: where `speculate` is `auto`, why it was drafted, or not. `small_tokens`: those of `tokens` that the
+    small model wrote: all of an accepted draft, the kept beginning of a rejected one.
     """
 
     index: int
@@ -86,7 +86,7 @@ class StepReport(Reply):
     rejection: Maybe[str] = None
     plan: Maybe[str] = None
     tokens: int
-    salvaged: int = 0
+    small_tokens: int = 0
     draft_s: Maybe[float] = None
     score_s: Maybe[float] = None
     write_s: Maybe[float] = None
