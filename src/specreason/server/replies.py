@@ -1,10 +1,9 @@
 """The objects of responses: OpenAI's, with the documented `specreason` objects beside them."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from specreason.engines.opening import Seat
 from specreason.reasoning.chain import Role
 from specreason.reasoning.events import Ended, Phase
 
@@ -74,8 +73,8 @@ class Usage(Reply):
 class StepReport(Reply):
     """One kept step. `score`: of its draft, 0 to 9. Seconds: waited for the draft, the score, the author.
 
-    `plan`: where `speculate` is `auto`, why it was drafted, or not. `small_tokens`: those of `tokens` that the
-    small model wrote: all of an accepted draft, the kept beginning of a rejected one.
+    `plan`: where `speculate` is `auto`, why it was drafted, or not. `small_tokens`: those of `tokens` that
+    the small model wrote: all of an accepted draft, the kept beginning of a rejected one.
     """
 
     index: int
@@ -215,7 +214,7 @@ class Chunk(Reply):
     specreason: Maybe[ChunkReport] = None
 
 
-# ---------------------------------------------------------------- everything else
+# ---------------------------------------------------------------- errors
 
 
 class ErrorBody(Reply):
@@ -231,48 +230,3 @@ class ErrorReply(Reply):
     """The body of every status from 400 on, and the error event of a stream."""
 
     error: ErrorBody
-
-
-class ModelCard(Reply):
-    """A model that requests can name. `specreason` says which scheme and models it uses.
-
-    `root`: the model that answers. `max_model_len`: tokens that conversation, thinking and answer share.
-    """
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: Literal["specreason"] = "specreason"
-    root: str
-    parent: None = None
-    max_model_len: int
-    permission: list[Any] = []
-    specreason: dict[str, Any]
-
-
-class ModelList(Reply):
-    """The available models."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
-class Health(Reply):
-    """The process answers."""
-
-    status: Literal["ok"] = "ok"
-
-
-class Readiness(Reply):
-    """Whether requests are accepted. Engines: `ok`, or what is wrong."""
-
-    status: Literal["ready", "degraded", "unavailable", "stopping"]
-    engines: dict[Seat, str]
-    running: int
-    waiting: int
-
-
-class Version(Reply):
-    """The installed version."""
-
-    version: str
