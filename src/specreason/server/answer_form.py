@@ -16,7 +16,7 @@ from specreason.server.wire import ChatRequest, NamedTool
 class AnswerForm:
     """`field`: of the request, which asks for the constraint. `tools`: as templates read them.
 
-    `demanded`: the answer is a call of one of them; else it may hold calls.
+    `demanded`: the answer is a call of one of them; else it may contain calls.
     """
 
     constraint: Constraint | None = None
@@ -26,7 +26,7 @@ class AnswerForm:
 
     @property
     def reader(self) -> CallReader | None:
-        """Reads the calls in an answer; None where it can hold none."""
+        """Reads the calls in an answer; None if the request has no tools."""
         names = frozenset(str(tool["function"]["name"]) for tool in self.tools)
         return CallReader(names, demanded=self.demanded) if names else None
 

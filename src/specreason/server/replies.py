@@ -138,7 +138,7 @@ class OutputToolCall(Reply):
 
 
 class OutputMessage(Reply):
-    """The assistant's turn; `server.reasoning_field` says which fields hold the thinking."""
+    """The assistant message; `server.reasoning_field` says which fields have the thinking."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None

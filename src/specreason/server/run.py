@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
             self.state.shutdown.cut.set()
         else:
             _log.info("stopping", running=self.state.admission.running, waiting=self.state.admission.waiting)
-            self._begin_shutdown()
+            self._start_shutdown()
 
     async def on_tick(self, counter: int) -> bool:
         """See uvicorn, which asks ten times a second."""
@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
-        self._begin_shutdown()
+        self._start_shutdown()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -85,8 +85,8 @@ class Server(uvicorn.Server):
         """Not uvicorn's task: signals come while the models load, too (see `run`)."""
         yield
 
-    def _begin_shutdown(self) -> None:
-        self.state.shutdown.begin(self.state.settings.shutdown_deadline)
+    def _start_shutdown(self) -> None:
+        self.state.shutdown.start(self.state.settings.shutdown_deadline)
 
 
 @asynccontextmanager
@@ -132,7 +132,7 @@ def _engine_names(settings: Settings) -> tuple[Seat, ...]:
 
 
 def bound(settings: ServerSettings) -> socket.socket:
-    """A socket at the address that `settings` name. Nobody can connect before it listens.
+    """A socket at the address that `settings` name. No client can connect before it listens.
 
     Raises ConfigError if the address cannot be had.
     """
