@@ -20,6 +20,7 @@ from benchmarks.measuring import by_name, machine, share, stored, table
 from benchmarks.metering import MeteredEngine, SeenCall
 from benchmarks.word_problems import add_task, chosen_task
 from specreason import ReasoningSettings, Settings, SpecReason
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine
 from specreason.engines.scripted import ScriptedEngine
 from specreason.eval.cells import cell
@@ -29,7 +30,6 @@ from specreason.eval.store import Store
 from specreason.eval.study import read_study
 from specreason.eval.summary import Summary
 from specreason.models.pair_settings import resolve
-from specreason.reasoning.chain import Role
 
 SCHEMES = ("base", "small", "specreason")
 OVERHEAD_STEPS = 60

@@ -23,6 +23,7 @@ from pathlib import Path
 from benchmarks.load import resident_mb
 from specreason import Settings
 from specreason.cli.eval.report import report
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine
 from specreason.engines.scripted import ScriptedEngine
 from specreason.eval.cells import cell
@@ -31,7 +32,6 @@ from specreason.eval.runner import opened_study
 from specreason.eval.store import Store
 from specreason.eval.tasks import from_file
 from specreason.models.pair_settings import resolve
-from specreason.reasoning.chain import Role
 
 SMALL = [
     "Each of the 12 boxes holds 7 nuts, so there are 84 nuts in all.\n\n",

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from specreason import ServerSettings, Settings
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Generation, Meter, NextToken, Piece, Prompt, Sampling
 from specreason.engines.scripted import ScriptedEngine, words
-from specreason.reasoning.chain import Role
 from specreason.server.logs import configure
 from specreason.server.run import address, bound, opened, settle
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine
 from specreason.eval.cells import Cell
 from specreason.eval.plan import Plan
@@ -13,7 +14,6 @@ from specreason.eval.runner import Check, opened_study
 from specreason.eval.store import Store
 from specreason.eval.study import StudyData, read_study
 from specreason.eval.summary import Summary, summarised, versus
-from specreason.reasoning.chain import Role
 
 
 @contextmanager
@@ -27,7 +27,11 @@ def stored(path: Path | None) -> Generator[Store]:
 
 
 async def measured(
-    plan: Plan, store: Store, *, check: Check | None = None, engines: Mapping[Role, Engine] | None = None
+    plan: Plan,
+    store: Store,
+    *,
+    check: Check | None = None,
+    engines: Mapping[str, Engine] | Mapping[Role, Engine] | None = None,
 ) -> StudyData:
     """All runs of the plan, those that the store has among them."""
     done = len(store.done())

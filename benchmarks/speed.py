@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks import pocket_speed
 from benchmarks.core import overhead_ms
 from specreason import EngineSettings, ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason.config.scheme import Role
 from specreason.emulate.bounds import Schedule, base_alone_s, least_s
 from specreason.emulate.pair import direct, emulated_models
 from specreason.emulate.profiles import Profile, profile_named
@@ -24,7 +25,6 @@ from specreason.emulate.script import Script
 from specreason.emulate.skipping import run_skipping
 from specreason.engines.connect import connect
 from specreason.engines.protocol import Engine
-from specreason.reasoning.chain import Role
 from specreason.reasoning.writer import SEEDS
 
 ACCEPTANCES = (0.4, 0.6, 0.8)

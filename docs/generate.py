@@ -1,14 +1,17 @@
-"""Write docs/configuration.md from the definitions of the settings.
+"""Write the generated parts of the documentation: docs/configuration.md and a table in docs/api.md.
 
-Usage: python docs/generate.py [--check]; `--check` only compares, and exits with 1 if the file differs.
+Usage: python docs/generate.py [--check]; `--check` only compares, and exits with 1 if a file differs.
 """
 
+import re
 import sys
 from pathlib import Path
 
-from specreason.config.explain import as_markdown
+from specreason.config.explain import as_markdown, knobs
+from specreason.server.overrides import RequestSettings
 
-PAGE = Path(__file__).with_name("configuration.md")
+DOCS = Path(__file__).parent
+BLOCK = re.compile(r"(<!-- Written by docs/generate.py: .* -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 INTRO = """\
 <!-- Written by docs/generate.py from src/specreason/config/settings.py: change it there. -->
@@ -30,23 +33,37 @@ The sections `[base]` and `[small]` have the same keys.
 """
 
 
-def page() -> str:
-    """The whole page."""
-    return INTRO + as_markdown()
+def pages() -> dict[Path, str]:
+    """Each page and its text."""
+    api = DOCS / "api.md"
+    table = request_settings()
+    filled = BLOCK.sub(lambda block: f"{block[1]}{table}{block[2]}", api.read_text(encoding="utf-8"))
+    return {DOCS / "configuration.md": INTRO + as_markdown(), api: filled}
+
+
+def request_settings() -> str:
+    """The table of the `specreason` object of a request."""
+    rows = ["| field | type | range, unit | meaning |", "|---|---|---|---|"]
+    for knob in knobs(RequestSettings):
+        span = ", ".join(part for part in (knob.range, knob.unit) if part)
+        kind = knob.type.replace("|", "\\|")
+        rows.append(f"| `{knob.key}` | {kind} | {span} | {knob.description} |")
+    return "\n".join(rows) + "\n"
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or with `--check` return 1 if the file differs from it."""
+    """Write the pages, or with `--check` return 1 if a file differs from its page."""
     if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
+    stale = [path for path, text in pages().items() if path.read_text(encoding="utf-8") != text]
     if not arguments:
-        PAGE.write_text(page(), encoding="utf-8")
+        for path in stale:
+            path.write_text(pages()[path], encoding="utf-8")
         return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    print(f"{PAGE} differs from the settings; run: python docs/generate.py", file=sys.stderr)
-    return 1
+    for path in stale:
+        print(f"{path} differs from the code; run: python docs/generate.py", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

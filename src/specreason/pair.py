@@ -64,12 +64,14 @@ class Pair:
         return engine is not None and engine.capabilities.in_process
 
 
-def given(settings: Settings, engines: Mapping[str, Engine], decoder: Engine | None) -> Pair:
+def given(
+    settings: Settings, engines: Mapping[str, Engine] | Mapping[Role, Engine], decoder: Engine | None
+) -> Pair:
     """A pair of engines that are open already: by role, and further models by name."""
     roles: tuple[Role, ...] = ("base", "small")
-    models: dict[Role, Engine] = {role: engines[role] for role in roles if role in engines}
-    further = {name: engine for name, engine in engines.items() if name not in roles}
-    return Pair(settings, models, decoder, further)
+    named: dict[str, Engine] = {**engines}
+    models: dict[Role, Engine] = {role: named.pop(role) for role in roles if role in named}
+    return Pair(settings, models, decoder, named)
 
 
 async def with_thinking(pair: Pair) -> Pair:

@@ -7,6 +7,7 @@ from typing import Self
 
 from specreason.config import ReasoningSettings, SamplingSettings, Scheme, Settings
 from specreason.config.knobs import Section
+from specreason.config.scheme import Role
 from specreason.conversation import checked_messages
 from specreason.engines.names import EngineName, engines_of
 from specreason.engines.protocol import Engine, Message
@@ -42,7 +43,7 @@ class SpecReason:
         settings: Settings | None = None,
         *,
         roles: Sequence[EngineName] | None = None,
-        engines: Mapping[str, Engine] | None = None,
+        engines: Mapping[str, Engine] | Mapping[Role, Engine] | None = None,
         decoder: Engine | None = None,
         policy: PolicySpec | None = None,
         planner: Callable[[], Planner] | None = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specreason.config import Scheme, Settings
+from specreason.config.scheme import Role
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import EngineError
 from specreason.eval.cells import SCHEME, cells_of
@@ -16,7 +17,6 @@ from specreason.eval.rows import Row
 from specreason.eval.runner import opened_study
 from specreason.eval.store import Store
 from specreason.eval.tasks import Problem, Task
-from specreason.reasoning.chain import Role
 
 SMALL = ("Two and two is 4.\n\n", "Twice that is 9.\n\n", "That is all.\n</think>")
 BASE = ("Base adds to 4.\n\n", "Twice that is 8.\n\n", "Base is done.\n</think>")

@@ -128,7 +128,7 @@ async def in_front_of(base_url: str, small_url: str, template: Path, **server: A
 
 
 @dataclass
-class Told:
+class Stream:
     """A stream as it comes in."""
 
     thinking: str = ""
@@ -156,20 +156,20 @@ class Told:
 
 
 @asynccontextmanager
-async def streaming(state: Served, **body: Any) -> AsyncGenerator[tuple[Told, asyncio.Task[None]]]:
-    told = Told()
+async def streaming(state: Served, **body: Any) -> AsyncGenerator[tuple[Stream, asyncio.Task[None]]]:
+    stream = Stream()
 
     async def read() -> None:
         async with state.client.stream("POST", PATH, json=asking(stream=True, **body)) as reply:
             if reply.status_code != 200:
-                told.error = json.loads(await reply.aread())["error"]
+                stream.error = json.loads(await reply.aread())["error"]
                 return
             async for line in reply.aiter_lines():
-                told.take(line)
+                stream.take(line)
 
     task = asyncio.create_task(read())
     try:
-        yield told, task
+        yield stream, task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -185,14 +185,14 @@ async def test_a_drafter_that_dies_is_done_without_and_used_again_when_it_is_bac
     models: Pair, template: Path
 ) -> None:
     async with in_front_of(models.base.url, models.small.url, template) as state:
-        async with streaming(state) as (told, task):
-            await until(lambda: told.thinking)
+        async with streaming(state) as (stream, task):
+            await until(lambda: stream.thinking)
             await models.small.kill()
             await task
-        assert told.done
-        assert told.finish == "stop"
-        assert told.answer == LONG_ANSWER
-        assert "small" in told.report["degraded"]
+        assert stream.done
+        assert stream.finish == "stop"
+        assert stream.answer == LONG_ANSWER
+        assert "small" in stream.report["degraded"]
 
         reply = (await state.chat()).json()
         report = reply["specreason"]["choices"][0]
@@ -216,35 +216,35 @@ async def test_a_base_model_that_is_back_in_time_goes_on_where_it_was(
 ) -> None:
     async with (
         in_front_of(models.base.url, models.small.url, template, resume_within=60, heartbeat=0.2) as state,
-        streaming(state) as (told, task),
+        streaming(state) as (stream, task),
     ):
-        await until(lambda: getattr(told, moment))
+        await until(lambda: getattr(stream, moment))
         await models.base.kill()
-        await until(lambda: told.interrupted)
+        await until(lambda: stream.interrupted)
         await asyncio.sleep(0.3)
         await models.base.start()
         await task
-    assert told.done
-    assert told.error == {}
-    assert told.thinking == THINKING
-    assert told.answer == LONG_ANSWER
-    assert told.report["interruptions"] == 1
-    assert told.finish == "stop"
+    assert stream.done
+    assert stream.error == {}
+    assert stream.thinking == THINKING
+    assert stream.answer == LONG_ANSWER
+    assert stream.report["interruptions"] == 1
+    assert stream.finish == "stop"
 
 
 async def test_a_base_model_that_stays_away_ends_the_stream_with_an_error(
     models: Pair, template: Path
 ) -> None:
     async with in_front_of(models.base.url, models.small.url, template, resume_within=0.5) as state:
-        async with streaming(state) as (told, task):
-            await until(lambda: told.thinking)
+        async with streaming(state) as (stream, task):
+            await until(lambda: stream.thinking)
             await models.base.kill()
             async with asyncio.timeout(20):
                 await task
-        assert told.done
-        assert told.error["code"] == "engine_unavailable"
-        assert "base" in told.error["message"]
-        assert told.finish is None
+        assert stream.done
+        assert stream.error["code"] == "engine_unavailable"
+        assert "base" in stream.error["message"]
+        assert stream.finish is None
         reply = await state.chat()
         assert reply.status_code == 503
         assert int(reply.headers["retry-after"]) > 0
@@ -379,12 +379,12 @@ async def test_a_proxy_that_corrupts_the_base_ends_with_an_error(
     async with (
         proxy(fakes[0].url, corrupting(b"boxed")) as bad,
         in_front_of(bad, fakes[1].url, template) as state,
-        streaming(state) as (told, task),
+        streaming(state) as (stream, task),
     ):
         await task
-        assert told.done
-        assert told.error["code"] == "engine_rejected"
-        assert told.thinking
+        assert stream.done
+        assert stream.error["code"] == "engine_rejected"
+        assert stream.thinking
 
 
 async def test_a_proxy_that_corrupts_the_drafter_degrades(
@@ -393,13 +393,13 @@ async def test_a_proxy_that_corrupts_the_drafter_degrades(
     async with (
         proxy(fakes[1].url, corrupting(b"Twice")) as bad,
         in_front_of(fakes[0].url, bad, template) as state,
-        streaming(state) as (told, task),
+        streaming(state) as (stream, task),
     ):
         await task
-        assert told.done
-        assert told.answer == ANSWER
-        assert told.report["degraded"]
-        assert told.report["accepted"] == 1
+        assert stream.done
+        assert stream.answer == ANSWER
+        assert stream.report["degraded"]
+        assert stream.report["accepted"] == 1
 
 
 # ---------------------------------------------------------------- who asks, all the way down

@@ -8,6 +8,7 @@ import pytest
 from specreason_lab.problems import problems
 
 from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
+from specreason.config.scheme import Role
 from specreason.engines.chat_format import open_turn
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_engine
@@ -15,7 +16,6 @@ from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Piece, Prompt, Sampling
 from specreason.errors import ContextOverflow, EngineUnavailable
 from specreason.models import catalogue
-from specreason.reasoning.chain import Role
 from specreason.session import SpecReason
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("models")]

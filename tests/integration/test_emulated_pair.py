@@ -14,6 +14,7 @@ from openai import AsyncOpenAI
 from serving import until
 
 from specreason import EngineSettings, ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason.config.scheme import Role
 from specreason.emulate.bounds import Schedule, base_alone_s, least_s
 from specreason.emulate.pair import Pair, direct, emulated_models, emulated_pair, listening
 from specreason.emulate.profiles import PAPER, PROFILES, Profile
@@ -24,7 +25,6 @@ from specreason.engines.connect import connect
 from specreason.engines.http import HttpEngine
 from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Prompt, Sampling
-from specreason.reasoning.chain import Role
 from specreason.reasoning.result import Result
 
 SCRIPT = Script(seed=1, acceptance=0.6)

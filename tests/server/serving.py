@@ -11,9 +11,9 @@ import httpx2
 from opentelemetry.trace import Tracer
 
 from specreason import ServerSettings, Settings
+from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine
 from specreason.engines.scripted import ScriptedEngine
-from specreason.reasoning.chain import Role
 from specreason.server.run import Server, address, bound, opened
 
 Json = dict[str, Any]

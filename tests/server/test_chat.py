@@ -139,6 +139,7 @@ async def test_steps_are_told_when_asked_for(state: Served) -> None:
     assert [step["verdict"] for step in steps] == ["accepted", "rewritten", "accepted"]
     assert [step["score"] for step in steps] == [9, 2, 9]
     assert steps[1]["rejection"] == "score"
+    assert [step["small_tokens"] for step in steps] == [steps[0]["tokens"], 0, steps[2]["tokens"]]
     assert {"draft_s", "score_s", "write_s"} <= set(steps[1])
     chunks = await streamed(state, specreason={"include_steps": True})
     told = [chunk["specreason"]["step"]["text"] for chunk in chunks if "step" in chunk.get("specreason", {})]

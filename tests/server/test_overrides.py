@@ -6,10 +6,12 @@ import pytest
 from pydantic import ValidationError, field_validator, model_validator
 
 from specreason.config import ReasoningSettings
+from specreason.config.explain import knobs
 from specreason.config.knobs import Section, knob
 from specreason.server.errors import Refused
 from specreason.server.fields import Strict
 from specreason.server.overrides import RequestSettings, overridden, settable
+from specreason.server.validation import refusal
 
 
 class Router(Section):
@@ -76,6 +78,25 @@ def test_bounds_and_types_are_those_of_the_settings(body: str, where: tuple[str,
     with pytest.raises(ValidationError) as error:
         WithPolicies.model_validate_json(body)
     assert error.value.errors()[0]["loc"] == where
+
+
+def test_a_refusal_names_the_setting_of_a_policy() -> None:
+    class Body(Strict):
+        specreason: WithPolicies | None = None
+
+    for sent, message in {
+        '{"tau": 9}': "'specreason.policy.router.tau' is 9; it must be at most 8",
+        '{"windw": 1}': "unknown field 'specreason.policy.router.windw'; did you mean 'window'?",
+    }.items():
+        with pytest.raises(ValidationError) as error:
+            Body.model_validate_json(f'{{"specreason": {{"policy": {{"router": {sent}}}}}}}')
+        assert str(refusal(error.value.errors(), Body)) == message
+
+
+def test_the_reference_lists_the_settings_of_policies() -> None:
+    listed = {knob.key: knob.range for knob in knobs(WithPolicies)}
+    assert listed["policy.router.tau"] == "≥ 0 and ≤ 8"
+    assert set(ReasoningSettings.model_fields) < set(listed)
 
 
 def test_what_is_not_given_stays_as_the_server_has_it() -> None:

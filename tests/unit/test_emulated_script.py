@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from specreason.reasoning.judge import score
 
 from specreason.emulate.reading import Mark, read
 from specreason.emulate.script import Script
 from specreason.emulate.speech import distribution, said
 from specreason.emulate.tokens import END, THINK, TURN, decode, encode
 from specreason.errors import ConfigError
-from specreason.reasoning.judge import score
 from specreason.reasoning.prompts import INLINE_JUDGE, JUDGE_OPENING, JUDGE_QUESTION
 
 SCRIPT = Script(seed=3)

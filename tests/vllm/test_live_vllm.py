@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 
 import pytest
+from specreason.reasoning.judge import CANDIDATES, DIGITS, score
 from specreason_lab.problems import problems
 
 from specreason import (
@@ -38,7 +39,6 @@ from specreason.engines.http import HttpEngine
 from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Capabilities, Prompt, Sampling, Segment
 from specreason.models import catalogue
-from specreason.reasoning.judge import CANDIDATES, DIGITS, score
 
 BASE_URL, SMALL_URL = os.environ.get("VLLM_BASE_URL"), os.environ.get("VLLM_SMALL_URL")
 DECODE_URL = os.environ.get("VLLM_DECODE_URL")

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
 from specreason.config import Scheme
+from specreason.config.scheme import Role
 from specreason.engines.names import EngineName, engines_of
 from specreason.engines.protocol import Engine
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
@@ -43,7 +44,7 @@ async def opened_study(
     store: Store,
     *,
     check: Check | None = None,
-    engines: Mapping[str, Engine] | None = None,
+    engines: Mapping[str, Engine] | Mapping[Role, Engine] | None = None,
     decoder: Engine | None = None,
 ) -> AsyncGenerator["Study"]:
     """The plan with its models open (or `engines`, `decoder` of your own) and its cells in the store.

@@ -79,8 +79,8 @@ class Resuming:
     ) -> None:
         """`part`, again and again until it comes to its end.
 
-        After each failure `stop` stops the models and reports their calls; `interrupted` is called where a wait
-        begins. Raises EngineUnavailable or EngineTimeout once there is no time left.
+        After each failure `stop` stops the models and reports their calls; `interrupted` is called where a
+        wait begins. Raises EngineUnavailable or EngineTimeout once there is no time left.
         """
         while True:
             try:

@@ -1,6 +1,8 @@
 """What one choice cost and how it went, from its events: usage, reports of steps, the finish reason."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from specreason.reasoning.events import (
     AnswerDelta,
@@ -105,15 +107,7 @@ class Account:
         """All tokens, for each model."""
         return {
             role: ModelTokens(
-                generated=tokens.generated,
-                drafted=self._drafted if role == "small" else 0,
-                kept=tokens.kept,
-                discarded=tokens.discarded,
-                scored=tokens.scored,
-                prompt=tokens.prompt,
-                cached=tokens.cached,
-                token_drafts=tokens.token_drafts,
-                token_drafts_kept=tokens.token_drafts_kept,
+                drafted=self._drafted if role == "small" else 0, discarded=tokens.discarded, **asdict(tokens)
             )
             for role, tokens in self.result.tokens.items()
         }
@@ -165,25 +159,22 @@ class Account:
 
 def usage(accounts: Iterable[Account]) -> Usage:
     """The usage of all choices of a request; the conversation is counted once."""
-    all_of_them = list(accounts)
-    prompt = max((account.prompt_tokens for account in all_of_them), default=0)
-    completion = sum(account.completion_tokens for account in all_of_them)
-    models: dict[str, ModelTokens] = {}
-    for account in all_of_them:
+    choices = list(accounts)
+    prompt = max((account.prompt_tokens for account in choices), default=0)
+    completion = sum(account.completion_tokens for account in choices)
+    models = defaultdict[str, Counter[str]](Counter)
+    for account in choices:
         for role, tokens in account.models().items():
-            before = models.get(role, ModelTokens())
-            models[role] = ModelTokens(
-                **{name: getattr(before, name) + getattr(tokens, name) for name in ModelTokens.model_fields}
-            )
+            models[role].update(tokens.model_dump())
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
         prompt_tokens_details=PromptDetails(
-            cached_tokens=max((account.cached_tokens for account in all_of_them), default=0)
+            cached_tokens=max((account.cached_tokens for account in choices), default=0)
         ),
         completion_tokens_details=CompletionDetails(
-            reasoning_tokens=sum(account.reasoning_tokens for account in all_of_them)
+            reasoning_tokens=sum(account.reasoning_tokens for account in choices)
         ),
-        specreason=models,
+        specreason={role: ModelTokens(**counts) for role, counts in models.items()},
     )

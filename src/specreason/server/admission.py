@@ -17,7 +17,7 @@ _WEIGHT_OF_LATEST = 0.2
 
 
 class Admission:
-    """Turns for `slots` problems at once; `settings` say how many may wait, and how long (seconds)."""
+    """Lets `slots` problems run at once; `settings` say how many may wait, and how long (seconds)."""
 
     def __init__(self, settings: ServerSettings, slots: int) -> None:
         self._settings = settings
@@ -34,7 +34,7 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """Problems that wait for their turn."""
+        """Problems that wait for a slot."""
         return self._limiter.statistics().tasks_waiting
 
     @property
@@ -60,8 +60,8 @@ class Admission:
                 del self._of_key[key]
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
-        """A turn for one problem, when it comes. Raises Refused (429) after `queue_timeout`."""
+    async def slot(self) -> AsyncGenerator[None]:
+        """A slot for one problem, once one is free. Raises Refused (429) after `queue_timeout`."""
         borrower = object()
         try:
             async with asyncio.timeout(self._settings.queue_timeout):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from specreason.engines.protocol import Constraint
-from specreason.server.errors import Refused
+from specreason.server.errors import Refused, conflict
 from specreason.server.messages import FunctionDefinition, ToolDefinition, definition
 from specreason.server.tool_calls import CallReader, call_schema
 from specreason.server.wire import ChatRequest, NamedTool
@@ -16,7 +16,7 @@ from specreason.server.wire import ChatRequest, NamedTool
 class AnswerForm:
     """`field`: of the request, which asks for the constraint. `tools`: as templates read them.
 
-    `demanded`: the answer is a call of one of them; else it may hold calls.
+    `demanded`: the answer is a call of one of them; else it may contain calls.
     """
 
     constraint: Constraint | None = None
@@ -26,7 +26,7 @@ class AnswerForm:
 
     @property
     def reader(self) -> CallReader | None:
-        """Reads the calls in an answer; None where it can hold none."""
+        """Reads the calls in an answer; None if the request has no tools."""
         names = frozenset(str(tool["function"]["name"]) for tool in self.tools)
         return CallReader(names, demanded=self.demanded) if names else None
 
@@ -36,14 +36,12 @@ def answer_form(body: ChatRequest) -> AnswerForm:
     asked = list(_constraints(body))
     choice = body.tool_choice
     if not body.tools and (choice == "required" or isinstance(choice, NamedTool)):
-        raise Refused("'tool_choice' asks for a tool, but there are no 'tools'", **_clash("tool_choice"))
+        raise conflict("tool_choice", "'tool_choice' asks for a tool, but there are no 'tools'")
     tools = body.tools if body.tools and choice != "none" else []
     if len(asked) + bool(tools) > 1:
         names = [name for name, _ in asked] + ["tools"] * bool(tools)
-        raise Refused(
-            f"'{names[0]}' and '{names[1]}' both set the format of the answer; give one of them",
-            **_clash(names[1]),
-        )
+        message = f"'{names[0]}' and '{names[1]}' both set the format of the answer; give one of them"
+        raise conflict(names[1], message)
     if asked:
         return AnswerForm(asked[0][1], asked[0][0])
     definitions = tuple(definition(tool) for tool in tools)
@@ -112,7 +110,3 @@ def _schema(param: str, schema: dict[str, Any] | str) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise Refused(f"'{param}' must be a JSON schema", param=param, code="invalid_value")
     return cast("dict[str, Any]", read)
-
-
-def _clash(param: str) -> dict[str, Any]:
-    return {"param": param, "code": "conflicting_fields"}

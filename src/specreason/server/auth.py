@@ -56,7 +56,7 @@ def load_keys(settings: ServerSettings) -> Keys:
             ) from None
         listed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
         if not listed:
-            raise ConfigError(f"setting 'server.api_keys_file': {settings.api_keys_file} holds no key")
+            raise ConfigError(f"setting 'server.api_keys_file': {settings.api_keys_file} has no key")
         _check(listed, f"setting 'server.api_keys_file': {settings.api_keys_file}")
         keys += listed
     if not keys and not settings.allow_anonymous and not is_loopback(settings.host):

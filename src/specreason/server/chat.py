@@ -32,7 +32,7 @@ router = APIRouter()
 
 @router.post("/v1/chat/completions", **CHAT)
 async def chat(request: Request) -> Response:
-    """Solve the conversation's last turn; the thinking comes in `reasoning`, the answer in `content`."""
+    """Answer the last message; the thinking is in `reasoning`, the answer in `content`."""
     body = await body_of(request, ChatRequest)
     settings = state_of(request).settings
     return await solved(request, body, lambda solving: ChatReplyWriter(solving, settings))

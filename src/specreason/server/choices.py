@@ -38,7 +38,7 @@ class Solving:
     """One request being solved. `began`: when it came in (time.perf_counter).
 
     Each moment of it belongs to one of three, however many choices there are: to the engines while at least
-    one choice waits for one; to the queue while no choice has a turn and one waits for it; else to us.
+    one choice waits for one; to the queue while no choice has a slot and one waits for it; else to us.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class Solving:
         self._key = key
         self._watchers = watchers
         self._began = began
-        self._here = Stretch()  # some choice waits for its turn or has it
-        self._served = Stretch()  # some choice has its turn
+        self._here = Stretch()  # some choice waits for a slot or has one
+        self._served = Stretch()  # some choice has a slot
         self._engines = Stretch()
 
     @property
@@ -69,7 +69,7 @@ class Solving:
 
     @property
     def queue_s(self) -> float:
-        """Seconds in which the request waited for a turn, and none of its choices had one."""
+        """Seconds in which the request waited for a slot, and none of its choices had one."""
         return max(0.0, self._here.seconds - self._served.seconds)
 
     @property
@@ -90,7 +90,7 @@ class Solving:
         asked = self.asked
         async with AsyncExitStack() as stack:
             stack.enter_context(self._here)
-            await stack.enter_async_context(self._admission.turn())
+            await stack.enter_async_context(self._admission.slot())
             stack.enter_context(self._served)
             await stack.enter_async_context(asyncio.timeout(self._session.settings.server.request_timeout))
             stream = self._session.stream(

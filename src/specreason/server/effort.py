@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from specreason.config import ServerSettings
-from specreason.server.errors import Refused
+from specreason.server.errors import Refused, conflict
 from specreason.server.wire import ChatRequest, Effort
 
 
@@ -13,29 +13,22 @@ def thinking_budget(body: ChatRequest, limits: ServerSettings) -> int | None:
     for param, tokens in _budgets(body, limits):
         for other, known in budgets.items():
             if known != tokens:
-                raise Refused(
-                    f"'{other}' sets {known} thinking tokens, '{param}' sets {tokens}; give one of them",
-                    param=param,
-                    code="conflicting_fields",
-                )
+                message = f"'{other}' sets {known} thinking tokens, '{param}' sets {tokens}; give one of them"
+                raise conflict(param, message)
         budgets[param] = tokens
     return next(iter(budgets.values()), None)
-
-
-def too_many(param: str, value: int, limits: ServerSettings) -> Refused:
-    """More tokens than a request may ask for."""
-    return Refused(
-        f"'{param}' is {value}; this server allows at most {limits.max_tokens} (setting 'server.max_tokens')",
-        param=param,
-        code="too_many_tokens",
-    )
 
 
 def _budgets(body: ChatRequest, limits: ServerSettings) -> Iterator[tuple[str, int]]:
     """Each field of the request that sets a budget, and the budget (tokens)."""
     own: int | None = body.specreason.given().get("token_budget") if body.specreason else None
     if own is not None and own > limits.max_tokens:
-        raise too_many("specreason.token_budget", own, limits)
+        raise Refused(
+            f"'specreason.token_budget' is {own}; this server allows at most {limits.max_tokens} (setting "
+            "'server.max_tokens')",
+            param="specreason.token_budget",
+            code="too_many_tokens",
+        )
     unlimited = body.thinking_token_budget == -1
     asked: dict[str, int | None] = {
         "reasoning_effort": _effort(body.reasoning_effort, limits),

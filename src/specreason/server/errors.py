@@ -62,6 +62,11 @@ class Refused(SpecReasonError):
         self.headers: Mapping[str, str] = headers or {}
 
 
+def conflict(param: str, message: str) -> Refused:
+    """Two fields of a request contradict each other; `param` is one of them."""
+    return Refused(message, param=param, code="conflicting_fields")
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
     """The response to a request that failed."""

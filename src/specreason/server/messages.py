@@ -50,13 +50,13 @@ class _Input(Strict):
 
 
 class SystemMessage(_Input):
-    """What holds for the whole conversation."""
+    """Instructions for the whole conversation."""
 
     role: Literal["system", "developer"]
 
 
 class UserMessage(_Input):
-    """A turn of the user."""
+    """A message of the user."""
 
     role: Literal["user"]
 
@@ -106,7 +106,7 @@ class ToolDefinition(Lenient):
 
 
 def conversation(messages: Sequence[InputMessage]) -> list[Message]:
-    """The messages as templates read them. Raises Refused for an assistant's turn that holds nothing."""
+    """The messages as templates read them. Raises Refused for an empty assistant message."""
     return [_message(n, message) for n, message in enumerate(messages)]
 
 

@@ -72,7 +72,7 @@ class Metrics:
         self.conversations = self._counter(
             "conversation_tokens", "Tokens of the conversations, as in usage.prompt_tokens", "model"
         )
-        self.cached = self._counter("cached_tokens", "Prompt tokens that the cache held", "role")
+        self.cached = self._counter("cached_tokens", "Prompt tokens that were in the cache", "role")
         self.token_drafts = self._counter(
             "token_drafts", "Tokens drafted inside an engine, by whether they were kept", "role", "kept"
         )

@@ -37,44 +37,32 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": descriptions[status], "model": ErrorReply} for status in statuses}
 
 
-# The route reads the body itself (one parser, which rejects broken Unicode and limits depth), so FastAPI
-# does not know its schema.
-CHAT: dict[str, Any] = {
-    "response_model": None,
-    "responses": {
-        200: {
-            "description": "The reply; with `stream: true` server-sent events of chunks, then `[DONE]`.",
-            "content": {
-                "application/json": {"schema": _ref("ChatReply")},
-                "text/event-stream": {"schema": {"type": "string"}},
-            },
-        },
-        **refusals(400, 401, 403, 404, 408, 413, 415, 429, 502, 503, 504),
-    },
-    "openapi_extra": {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ChatRequest")}}}
-    },
-}
+def _solving(body: str, reply: dict[str, Any]) -> dict[str, Any]:
+    """The documentation of a route that solves; `body` is the name of its model, `reply` a schema.
 
-RESPONSES: dict[str, Any] = {
-    "response_model": None,
-    "responses": {
-        200: {
-            "description": "The response; with `stream: true` server-sent events as OpenAI documents them.",
-            "content": {
-                "application/json": {"schema": {"type": "object"}},
-                "text/event-stream": {"schema": {"type": "string"}},
+    The route reads the body itself (one parser, which rejects broken Unicode and limits depth), so FastAPI
+    does not know its schema.
+    """
+    return {
+        "response_model": None,
+        "responses": {
+            200: {
+                "description": "The reply; with `stream: true` server-sent events, as OpenAI documents them.",
+                "content": {
+                    "application/json": {"schema": reply},
+                    "text/event-stream": {"schema": {"type": "string"}},
+                },
             },
+            **refusals(400, 401, 403, 404, 408, 413, 415, 429, 502, 503, 504),
         },
-        **refusals(400, 401, 404, 413, 415, 429, 502, 503, 504),
-    },
-    "openapi_extra": {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _ref("ResponsesRequest")}},
-        }
-    },
-}
+        "openapi_extra": {
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
+        },
+    }
+
+
+CHAT = _solving("ChatRequest", _ref("ChatReply"))
+RESPONSES = _solving("ResponsesRequest", {"type": "object"})
 
 
 def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:

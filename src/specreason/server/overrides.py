@@ -1,4 +1,4 @@
-"""The `specreason` object of a request: settings that hold for this request only.
+"""The `specreason` object of a request: settings for this request only.
 
 Its fields are made from the sections of the settings, so that every setting of the method can be sent.
 """

@@ -1,11 +1,10 @@
 """The objects of responses: OpenAI's, with the documented `specreason` objects beside them."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from specreason.config.scheme import Role
-from specreason.engines.names import EngineName
 from specreason.reasoning.events import Ended
 from specreason.reasoning.records import Phase, StepRecord
 
@@ -120,7 +119,7 @@ class OutputToolCall(Reply):
 
 
 class OutputMessage(Reply):
-    """The assistant's turn; `server.reasoning_field` says which fields hold the thinking."""
+    """The assistant message; `server.reasoning_field` says which fields have the thinking."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
@@ -196,7 +195,7 @@ class Chunk(Reply):
     specreason: Maybe[ChunkReport] = None
 
 
-# ---------------------------------------------------------------- everything else
+# ---------------------------------------------------------------- errors
 
 
 class ErrorBody(Reply):
@@ -212,48 +211,3 @@ class ErrorReply(Reply):
     """The body of every status from 400 on, and the error event of a stream."""
 
     error: ErrorBody
-
-
-class ModelCard(Reply):
-    """A model that requests can name. `specreason` says which scheme and models it uses.
-
-    `root`: the model that answers. `max_model_len`: tokens that conversation, thinking and answer share.
-    """
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: Literal["specreason"] = "specreason"
-    root: str
-    parent: None = None
-    max_model_len: int
-    permission: list[Any] = []
-    specreason: dict[str, Any]
-
-
-class ModelList(Reply):
-    """The available models."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
-class Health(Reply):
-    """The process answers."""
-
-    status: Literal["ok"] = "ok"
-
-
-class Readiness(Reply):
-    """Whether requests are accepted. Engines: `ok`, or what is wrong."""
-
-    status: Literal["ready", "degraded", "unavailable", "stopping"]
-    engines: dict[EngineName, str]
-    running: int
-    waiting: int
-
-
-class Version(Reply):
-    """The installed version."""
-
-    version: str

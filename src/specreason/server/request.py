@@ -19,7 +19,7 @@ from specreason.preparation import check_combination, policy_named
 from specreason.reasoning.terms import Terms
 from specreason.server.answer_form import AnswerForm, answer_form
 from specreason.server.effort import thinking_budget
-from specreason.server.errors import Refused
+from specreason.server.errors import Refused, conflict
 from specreason.server.messages import conversation
 from specreason.server.overrides import overridden
 from specreason.server.wire import ChatRequest
@@ -138,18 +138,14 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
 
 
 def _check_end(body: ChatRequest) -> None:
-    """Where the models go on: in a turn of their own, or in the one that the conversation ends with."""
+    """Check vLLM's fields that say whether the last message is continued."""
     prefilled = body.messages[-1].role == "assistant"
     if body.continue_final_message and not prefilled:
-        raise Refused(
-            "'continue_final_message' goes on with an assistant's turn; 'messages' ends with another one",
-            param="continue_final_message",
-            code="conflicting_fields",
-        )
+        message = "'continue_final_message' needs an assistant message at the end of 'messages'"
+        raise conflict("continue_final_message", message)
     if body.add_generation_prompt is False and not prefilled:
         raise Refused(
-            "'add_generation_prompt' is false; the assistant's turn is always opened where 'messages' does "
-            "not end with one",
+            "'add_generation_prompt' may be false only if 'messages' ends with an assistant message",
             param="add_generation_prompt",
             code="unsupported_field",
         )
@@ -197,11 +193,8 @@ def _check_scheme(scheme: Scheme, offer: Offer) -> None:
     if scheme in offer.schemes:
         return
     if offer.name != PAIR:
-        raise Refused(
-            f"model '{offer.name}' always uses scheme '{offer.scheme}'; model '{PAIR}' accepts any",
-            param="specreason.scheme",
-            code="conflicting_fields",
-        )
+        message = f"model '{offer.name}' always uses scheme '{offer.scheme}'; model '{PAIR}' accepts any"
+        raise conflict("specreason.scheme", message)
     raise Refused(
         f"scheme '{scheme}' is not available: the server runs without token-level speculation (setting "
         "'base.decode_url', or 'reasoning.scheme' with +decode); available: "
@@ -230,11 +223,8 @@ def _total_tokens(body: ChatRequest, limits: ServerSettings) -> int:
     """The bound of thinking and answer. More than the server allows is no error: clients ask for plenty."""
     new, old = body.max_completion_tokens, body.max_tokens
     if new is not None and old is not None and new != old:
-        raise Refused(
-            f"max_completion_tokens is {new} and max_tokens is {old}; give one of them",
-            param="max_tokens",
-            code="conflicting_fields",
-        )
+        message = f"max_completion_tokens is {new} and max_tokens is {old}; give one of them"
+        raise conflict("max_tokens", message)
     total = new if new is not None else old
     return limits.max_tokens if total is None else min(total, limits.max_tokens)
 
@@ -254,9 +244,7 @@ def _include_usage(body: ChatRequest) -> bool:
     if body.stream_options is None:
         return False
     if not body.stream:
-        raise Refused(
-            "'stream_options' needs stream: true", param="stream_options", code="conflicting_fields"
-        )
+        raise conflict("stream_options", "'stream_options' needs stream: true")
     return bool(body.stream_options.include_usage)
 
 

@@ -30,7 +30,7 @@ router = APIRouter()
 
 @router.post("/v1/responses", **RESPONSES)
 async def responses(request: Request) -> Response:
-    """Solve the last turn of `input`; the thinking comes as an item `reasoning`, the answer as a message."""
+    """Answer the last message of `input`; the thinking is an item `reasoning`, the answer a message."""
     body = await body_of(request, ResponsesRequest)
     return await solved(request, as_chat(body), lambda solving: ResponsesReplyWriter(solving, body))
 
@@ -101,7 +101,7 @@ class ResponsesReplyWriter:
                 pass
 
     def _opened(self, kind: str) -> Iterator[Json]:
-        """Begin an item of this kind, unless it is the one that is being written."""
+        """Start an item of this kind, unless it is the one that is being written."""
         if self._item is not None and self._item["type"] == kind:
             return
         yield from self._closed()

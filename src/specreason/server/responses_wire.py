@@ -95,9 +95,7 @@ class ResponsesRequest(OfNoEffect):
 
     model: Annotated[str | None, Field(description="As in chat completions.")] = None
     input: Annotated[str | list[InputItem], Field(description="The user's text, or the whole conversation.")]
-    instructions: Annotated[str | None, Field(description="Stands before `input` as a system message.")] = (
-        None
-    )
+    instructions: Annotated[str | None, Field(description="A system message before `input`.")] = None
     stream: bool | None = False
     stream_options: Annotated[Object | None, no_effect()] = None
     max_output_tokens: Annotated[Positive | None, Field(description="Thinking and answer together.")] = None

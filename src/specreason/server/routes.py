@@ -2,10 +2,12 @@
 
 import asyncio
 from importlib.metadata import version
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -13,7 +15,7 @@ from specreason.engines.names import EngineName
 from specreason.errors import SpecReasonError
 from specreason.server.errors import Refused
 from specreason.server.openapi import refusals
-from specreason.server.replies import Health, ModelCard, ModelList, Readiness, Version
+from specreason.server.replies import Reply
 from specreason.server.request import Offer
 from specreason.server.state import ServerState, state_of
 
@@ -21,6 +23,51 @@ _PROBE_TIMEOUT_S = 2.0
 _VERSION = version("specreason")
 
 router = APIRouter()
+
+
+class ModelCard(Reply):
+    """A model that requests can name. `specreason` says which scheme and models it uses.
+
+    `root`: the model that answers. `max_model_len`: tokens that conversation, thinking and answer share.
+    """
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["specreason"] = "specreason"
+    root: str
+    parent: None = None
+    max_model_len: int
+    permission: list[Any] = Field(default_factory=list[Any])
+    specreason: dict[str, Any]
+
+
+class ModelList(Reply):
+    """The available models."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class Health(Reply):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Reply):
+    """Whether requests are accepted. Engines: `ok`, or what is wrong."""
+
+    status: Literal["ready", "degraded", "unavailable", "stopping"]
+    engines: dict[EngineName, str]
+    running: int
+    waiting: int
+
+
+class Version(Reply):
+    """The installed version."""
+
+    version: str
 
 
 @router.get("/v1/models", responses=refusals(401, 403))

@@ -13,6 +13,7 @@ import uvicorn
 from opentelemetry.trace import Tracer
 
 from specreason.config import ServerSettings, Settings
+from specreason.config.scheme import Role
 from specreason.engines.host_cache import WARNING, keeps_prompts_in_host_memory
 from specreason.engines.names import DECODER, EngineName, engines_of
 from specreason.engines.protocol import Engine
@@ -65,7 +66,7 @@ class Server(uvicorn.Server):
             self.state.shutdown.cut.set()
         else:
             _log.info("stopping", running=self.state.admission.running, waiting=self.state.admission.waiting)
-            self._begin_shutdown()
+            self._start_shutdown()
 
     async def on_tick(self, counter: int) -> bool:
         """See uvicorn, which asks ten times a second."""
@@ -76,7 +77,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
-        self._begin_shutdown()
+        self._start_shutdown()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -84,14 +85,14 @@ class Server(uvicorn.Server):
         """Not uvicorn's task: signals come while the models load, too (see `run`)."""
         yield
 
-    def _begin_shutdown(self) -> None:
-        self.state.shutdown.begin(self.state.settings.shutdown_deadline)
+    def _start_shutdown(self) -> None:
+        self.state.shutdown.start(self.state.settings.shutdown_deadline)
 
 
 @asynccontextmanager
 async def opened(
     settings: Settings,
-    engines: Mapping[str, Engine] | None = None,
+    engines: Mapping[str, Engine] | Mapping[Role, Engine] | None = None,
     tracer: Tracer | None = None,
     decoder: Engine | None = None,
 ) -> AsyncGenerator[Server]:
@@ -131,7 +132,7 @@ def _engine_names(settings: Settings) -> tuple[EngineName, ...]:
 
 
 def bound(settings: ServerSettings) -> socket.socket:
-    """A socket at the address that `settings` name. Nobody can connect before it listens.
+    """A socket at the address that `settings` name. No client can connect before it listens.
 
     Raises ConfigError if the address cannot be had.
     """

@@ -16,7 +16,7 @@ class Shutdown:
         self.cut = asyncio.Event()
         self._waits: set[asyncio.Timeout] = set()
 
-    def begin(self, deadline_s: float) -> None:
+    def start(self, deadline_s: float) -> None:
         """Refuse new requests from now on, half-sent ones too; cancel running ones after `deadline_s`."""
         if not self.started:
             self.started = True

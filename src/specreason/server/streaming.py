@@ -54,8 +54,8 @@ class Pace:
 class EventStream(Response):
     """Server-sent events from `frames`, an async generator of whole frames.
 
-    The response begins with the first frame or heartbeat, so that an error before it still has a status of
-    its own. A later error becomes a frame (`failure`). `headers` are asked for when the response begins.
+    The response starts with the first frame or heartbeat, so that an error before it still has a status of
+    its own. A later error becomes a frame (`failure`). `headers` are read when the response starts.
     """
 
     def __init__(

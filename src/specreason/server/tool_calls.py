@@ -117,7 +117,7 @@ def _read(text: str, names: Collection[str]) -> tuple[str, list[Call]]:
 
 
 def _calls(text: str, names: Collection[str]) -> Iterator[Call]:
-    """The calls in a run of JSON objects; none where something else stands between them."""
+    """The calls in a run of JSON objects; none if there is something else between them."""
     for value in _values(text):
         for entry in cast("list[Any]", value) if isinstance(value, list) else [value]:
             if not isinstance(entry, dict):

@@ -42,7 +42,7 @@ _propagator = TraceContextTextMapPropagator()
 def configured_tracer() -> Tracer:
     """A tracer that exports if OpenTelemetry's own variables name a collector.
 
-    Else that of whoever has set one up around us, or one that only passes contexts on. Raises ConfigError
+    Else the tracer of the surrounding program, or one that only passes contexts on. Raises ConfigError
     if a collector is named and the extra `tracing` is not installed.
     """
     if any(os.environ.get(name) for name in _EXPORTER_VARIABLES):

@@ -184,7 +184,7 @@ def neutral_fields(body: type[BaseModel]) -> frozenset[str]:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The kinds of objects that a field may hold."""
+    """The kinds of objects that a field may contain."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         if issubclass(annotation, BaseModel):
             yield annotation

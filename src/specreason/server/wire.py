@@ -29,7 +29,7 @@ class StreamOptions(Strict):
     """Options of a stream."""
 
     include_usage: Annotated[
-        bool | None, Field(description="Send a last chunk, without choices, that holds the usage.")
+        bool | None, Field(description="Send a last chunk with the usage, without choices.")
     ] = False
     continuous_usage_stats: Annotated[
         bool | None, Field(description="Send the usage so far with every chunk, too.")
