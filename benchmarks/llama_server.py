@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from specreason import EngineSettings
+from specreason.engines import llama_cpp
 from specreason.models import cache
 
 CONTEXT = 1024  # tokens a slot; a problem of the pocket pair takes fewer than 500
@@ -54,21 +56,12 @@ def main() -> None:
     parser.add_argument("--cache-ram", type=int, default=0, help="MiB of host-memory prompt cache")
     arguments = parser.parse_args()
     model = f"specreason-pocket-{arguments.role}"
-    xllamacpp: Any = importlib.import_module("xllamacpp")
-    params: Any = xllamacpp.CommonParams()
-    params.model.path = str(cache.require(model))
-    params.model_alias = {model}
-    params.hostnames = ["127.0.0.1"]
-    params.port = arguments.port
-    params.ui = False
-    params.cache_ram_mib = arguments.cache_ram
-    params.n_parallel = arguments.slots
-    params.n_ctx = CONTEXT * arguments.slots
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = arguments.threads
-    params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = True
-    params.verbosity = 0
-    params.warmup = False
-    server: Any = xllamacpp.Server(params)
+    settings = EngineSettings(
+        model=model, context=CONTEXT, parallel=arguments.slots, threads=arguments.threads
+    )
+    params = llama_cpp.server_parameters(cache.require(model), settings)
+    params.port, params.cache_ram_mib = arguments.port, arguments.cache_ram
+    server: Any = importlib.import_module("xllamacpp").Server(params)
     print(server.listening_address, flush=True)
     while True:
         time.sleep(3600)

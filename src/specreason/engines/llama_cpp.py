@@ -121,19 +121,8 @@ async def _uninterrupted(work: Callable[[], None]) -> None:
 def _start(
     name: str, weights: Path, settings: EngineSettings, drafter: Path | None, flash: bool | None
 ) -> Any:
-    for variable, value in _OPENMP.items():
-        os.environ.setdefault(variable, value)
-    try:
-        xllamacpp: Any = importlib.import_module("xllamacpp")  # an extra
-    except ImportError:
-        raise ConfigError(
-            f"the {name} model has no 'url', so it would run in this process, which needs: "
-            "pip install 'specreason[embedded]'"
-        ) from None
-    params: Any = xllamacpp.CommonParams()
-    params.model.path = str(weights)
-    _serve_us(params, settings)
-    _compute_with(params, settings)
+    xllamacpp = _library()
+    params = server_parameters(weights, settings)
     if flash is not None:
         kind: Any = xllamacpp.llama_flash_attn_type
         params.flash_attn_type = (
@@ -151,18 +140,19 @@ def _start(
         raise EngineUnavailable(f"{weights} could not be loaded: {error}", engine=name) from None
 
 
-def _serve_us(params: Any, settings: EngineSettings) -> None:
-    """A server that only this process can use, since only it knows the key."""
-    if settings.api_key is None:
-        raise ValueError("the embedded server needs a key")
-    params.api_keys = [settings.api_key.get_secret_value()]
+def server_parameters(weights: Path, settings: EngineSettings) -> Any:
+    """What llama.cpp's server is to be: on a free port of loopback, for whoever has the `api_key`.
+
+    Raises ConfigError if the `embedded` extra is not installed.
+    """
+    params: Any = _library().CommonParams()
+    params.model.path = str(weights)
+    params.model_alias = {settings.model}
     params.hostnames = ["127.0.0.1"]
     params.port = 0
-    params.model_alias = {settings.model}
+    params.api_keys = [settings.api_key.get_secret_value()] if settings.api_key else []
     params.ui = False
-    params.endpoint_slots = True
-    params.endpoint_props = True
-    params.endpoint_metrics = True
+    params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = True
     params.verbosity = 0
     params.warmup = False
     # llama.cpp's host-memory prompt cache, on by default, may restore another conversation's state into a
@@ -170,13 +160,25 @@ def _serve_us(params: Any, settings: EngineSettings) -> None:
     params.cache_ram_mib = 0
     params.n_parallel = settings.parallel
     params.n_ctx = (settings.context or DEFAULT_CONTEXT) * settings.parallel
+    _compute_with(params, settings)
+    return params
 
 
 def _compute_with(params: Any, settings: EngineSettings) -> None:
     params.n_gpu_layers = settings.gpu_layers
     threads = settings.threads or physical_cores()
-    params.cpuparams.n_threads = threads
-    params.cpuparams_batch.n_threads = threads
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+
+
+def _library() -> Any:
+    for variable, value in _OPENMP.items():
+        os.environ.setdefault(variable, value)
+    try:
+        return importlib.import_module("xllamacpp")  # an extra
+    except ImportError:
+        raise ConfigError(
+            "a model without 'url' runs in this process, which needs: pip install 'specreason[embedded]'"
+        ) from None
 
 
 def physical_cores() -> int:
