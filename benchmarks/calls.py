@@ -22,7 +22,7 @@ from contextlib import AsyncExitStack
 
 from specreason_lab.problems import GOING_ON
 
-from benchmarks.core import processor
+from benchmarks.measuring import processor
 from specreason import EngineSettings, Settings
 from specreason.engines import llama_cpp
 from specreason.engines.protocol import Engine, Prompt, Sampling, Segment

@@ -23,7 +23,7 @@ from benchmarks.speed import EVERYTHING, MOST, Drafts, paired
 from specreason import SpecReason
 from specreason.emulate.profiles import Profile, profile_named
 from specreason.emulate.skipping import run_skipping
-from specreason.reasoning.events import StepAccepted
+from specreason.reasoning.events import StepKept
 
 CONCURRENT = (1, 2, 4, 8, 16, 32)
 SETTLED, LATER = 64, 256  # problems
@@ -145,7 +145,7 @@ async def one_place(pair: SpecReason, waiting: Iterator[int], timed: Timed) -> N
     for problem in waiting:
         started = last = clock()
         async for event in pair.stream(f"This is problem {problem}."):
-            if isinstance(event, StepAccepted):
+            if isinstance(event, StepKept):
                 timed.waits.append(clock() - last)
                 last = clock()
         timed.latencies.append(clock() - started)

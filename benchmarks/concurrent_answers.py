@@ -24,22 +24,23 @@ from specreason_lab.problems import Problem, problems, stated_answer
 from benchmarks.llama_server import CONTEXT, running
 from benchmarks.measuring import processor
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason.config import Scheme
 from specreason.config import EngineSettings
 from specreason.engines.names import EngineName
 from specreason.models.catalogue import POCKET_PAIR
-from specreason.reasoning.events import StepAccepted
+from specreason.reasoning.events import StepKept
 from specreason.reasoning.result import Tally
 
 SEED = 2
 SLOTS = 16  # of each model: lookahead, several drafts and hedging take more than one for a conversation
 GREEDY = SamplingSettings(temperature=0, seed=1)
 SCHEMES: Mapping[str, ReasoningSettings] = {
-    "base": ReasoningSettings(scheme="base"),
-    "small": ReasoningSettings(scheme="small"),
+    "base": ReasoningSettings(scheme=Scheme("base")),
+    "small": ReasoningSettings(scheme=Scheme("small")),
     "specreason": ReasoningSettings(),
     "lookahead": ReasoningSettings(lookahead=3),
-    "drafts": ReasoningSettings(drafts_per_step=2, hedge=True),
-    "decode": ReasoningSettings(scheme="specreason+decode"),
+    "drafts": ReasoningSettings(drafts_per_step=2, on_reject="hedge"),
+    "decode": ReasoningSettings(scheme=Scheme.parse("specreason+decode")),
 }
 _LINE = re.compile(r"^\d+\) (.+?) with ", re.MULTILINE)
 
@@ -122,8 +123,8 @@ async def replies(
             async with aclosing(events):
                 async for event in events:
                     tally.take(event)
-                    if isinstance(event, StepAccepted):
-                        chain.append(event.text)
+                    if isinstance(event, StepKept):
+                        chain.append(event.step.text)
         answer = tally.result().answer_text
         text = "".join(chain)
         others = {line for other, theirs in enumerate(lines) if other != number for line in theirs}

@@ -93,7 +93,7 @@ async def _overhead_ms(context_tokens: int, reasoning: dict[str, Any]) -> float:
     last, count = (0.0, 0.0), 0
     async with SpecReason(settings, engines={"base": engines["base"], "small": engines["small"]}) as pair:
         async for event in pair.stream(problem):
-            if event.event == "step_accepted":
+            if event.event == "step_kept":
                 last = time.thread_time(), sum(engine.inside_s for engine in engines.values())
                 first, count = first or last, count + 1
     assert first is not None
@@ -104,8 +104,8 @@ async def metered(plan: Plan, store: Store) -> Calls:
     """Make the runs of the plan; the calls that the engines saw, without each engine's first one of a run."""
     seen: Calls = {}
     async with SpecReason(with_room(plan), roles=("base", "small")) as pair:
-        meters = [MeteredEngine(engine) for engine in pair.engines.values()]
-        engines: dict[Role, Engine] = dict(zip(pair.engines, meters, strict=True))
+        meters = [MeteredEngine(engine) for engine in pair.pair.engines.values()]
+        engines: dict[Role, Engine] = dict(zip(pair.pair.engines, meters, strict=True))
         async with opened_study(plan, store, engines=engines) as study, aclosing(study.rows()) as rows:
             async for row in rows:
                 scheme = row.cell.split()[0]

@@ -25,12 +25,13 @@ from specreason.eval.store import RunKey
 from specreason.eval.summary import Summary
 from specreason.models.catalogue import POCKET_PAIR
 from specreason.models.pair_settings import resolve
+from specreason.reasoning.policies.specreason import knobs_in
 
 SEED = 2
 ALONE = {"base": cell("base"), "small": cell("small")}
 AT_ITS_OWN = {  # at the pair's own threshold
     "specreason": cell("specreason"),
-    "specreason, salvage": cell("specreason", salvage=True),
+    "specreason, keep_prefix": cell("specreason", on_reject="keep_prefix"),
 }
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     machine()
     sampling = {"temperature": arguments.temperature}
     settings = resolve(Settings.model_validate({"pair": arguments.pair, "sampling": sampling}))
-    own = settings.reasoning.threshold
+    own = knobs_in(settings).threshold
     values = [float(text) for text in arguments.thresholds.split(",") if text]
     others = {f"specreason >= {v:g}": cell("specreason", threshold=v) for v in values if v != own}
     cells = {**ALONE, **AT_ITS_OWN, **others}

@@ -26,9 +26,10 @@ from specreason.eval.cells import Cell, cell
 from specreason.eval.plan import Plan
 from specreason.eval.summary import Summary, versus
 from specreason.models.pair_settings import resolve
+from specreason.reasoning.policies.specreason import knobs_in
 
 PHASES = ("draft", "score", "rewrite", "base", "answer")
-AUTO: dict[str, Any] = {"lookahead": 4, "drafts_per_step": 3, "hedge": True, "speculate": "auto"}
+AUTO: dict[str, Any] = {"lookahead": 4, "drafts_per_step": 3, "on_reject": "hedge", "speculate": "auto"}
 NONE_STANDS: dict[str, Any] = {"threshold": 9.0}  # the mean over digits, which is always less
 ALL_STAND: dict[str, Any] = {"threshold": 0.0}
 AHEAD: dict[str, dict[str, Any]] = {
@@ -38,14 +39,14 @@ AHEAD: dict[str, dict[str, Any]] = {
     "lookahead 4": {"lookahead": 4},
 }
 SPECULATING: dict[str, dict[str, Any]] = AHEAD | {
-    "hedge": {"hedge": True},
+    "hedge": {"on_reject": "hedge"},
     "3 drafts": {"drafts_per_step": 3},
     "3 drafts, lookahead 4": {"drafts_per_step": 3, "lookahead": 4},
-    "salvage": {"salvage": True},
+    "keep_prefix": {"on_reject": "keep_prefix"},
     "steps of a line": {"step_delimiter": "\n"},
     "auto": AUTO,
     "specreason+decode": {"scheme": "specreason+decode"},
-    "specreason+decode, salvage": {"scheme": "specreason+decode", "salvage": True},
+    "specreason+decode, keep_prefix": {"scheme": "specreason+decode", "on_reject": "keep_prefix"},
 }
 ALONE: dict[str, dict[str, Any]] = {name: {"scheme": name} for name in ("base", "small", "base+decode")}
 # Further drafts and a hedge can bring nothing where every draft stands: `always` is the best of these.
@@ -111,7 +112,7 @@ def print_settings(settings: Settings) -> None:
             f"{role}: {engine.model}, {engine.context} tokens of cache for each place, "
             f"threads: {engine.threads or 'physical cores'}, draft_tokens: {engine.draft_tokens}"
         )
-    judge, temperature = settings.reasoning, settings.sampling.temperature
+    judge, temperature = knobs_in(settings), settings.sampling.temperature
     print(f"threshold {judge.threshold:g} ({judge.judge_method}), temperature {temperature:g}", flush=True)
 
 

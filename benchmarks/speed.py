@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import pocket_speed
 from benchmarks.core import overhead_ms
-from specreason import EngineSettings, ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason import EngineSettings, Settings, SpecReason
 from specreason.config.scheme import Role
 from specreason.emulate.bounds import Schedule, base_alone_s, least_s
 from specreason.emulate.pair import direct, emulated_models
@@ -31,12 +31,12 @@ ACCEPTANCES = (0.4, 0.6, 0.8)
 USELESS, PERFECT = 0.0, 1.0
 EMULATED = 20  # problems: enough for emulated times to settle
 MOST = {"lookahead": 4, "drafts_per_step": 3}
-EVERYTHING: dict[str, Any] = MOST | {"hedge": True}
+EVERYTHING: dict[str, Any] = MOST | {"on_reject": "hedge"}
 SCHEDULES: dict[str, tuple[dict[str, Any], Schedule | None]] = {
     "base": ({"scheme": "base"}, None),
     "sequential": ({}, Schedule()),
     "lookahead": ({"lookahead": 4}, Schedule(lookahead=4)),
-    "hedge": ({"hedge": True}, Schedule(hedge=True)),
+    "hedge": ({"on_reject": "hedge"}, Schedule(hedge=True)),
     "3 drafts": ({"drafts_per_step": 3}, Schedule(drafts=3)),
     "2 drafts, lookahead": (MOST | {"drafts_per_step": 2}, Schedule(lookahead=4, drafts=2)),
     "3 drafts, lookahead": (MOST, Schedule(lookahead=4, drafts=3)),
@@ -172,8 +172,8 @@ async def paired(profile: Profile, script: Script, knobs: dict[str, Any]) -> Spe
     engines: dict[Role, Engine] = {}
     for role, model in emulated_models(script, profile).items():
         engines[role] = await connect(role, EngineSettings(url=f"http://{role}"), transport=direct(model))
-    method = ReasoningSettings.model_validate({"judge_prompt": "paper", **knobs})
-    return SpecReason(Settings(reasoning=method, sampling=SamplingSettings(seed=5)), engines=engines)
+    settings = {"reasoning": knobs, "sampling": {"seed": 5}}
+    return SpecReason(Settings.model_validate(settings), engines=engines)
 
 
 def report(acceptance: float, rows: Table) -> None:

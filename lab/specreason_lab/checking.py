@@ -6,7 +6,7 @@ from specreason.eval.calibration.judging_statistics import ScoredStep
 from specreason.eval.grading import Grade
 from specreason.eval.tasks import Problem as Asked
 from specreason.eval.tasks import Task
-from specreason.reasoning.events import Event, StepAccepted, StepDrafted, StepScored
+from specreason.reasoning.events import Event, SignalMeasured, StepDrafted, StepKept
 from specreason.reasoning.result import Result
 from specreason_lab.problems import THINK_CLOSE, Problem, stated_answer
 
@@ -31,9 +31,9 @@ def scored_drafts(name: str, problem: Problem, events: Sequence[Event]) -> Itera
         match event:
             case StepDrafted():
                 draft = event.text + (THINK_CLOSE if event.end == "think_close" else "")
-            case StepScored():
+            case SignalMeasured(name="judge_score", draft=0, details=details) if not details.get("beginning"):
                 yield ScoredStep(name, event.value, problem.right(chain, draft))
-            case StepAccepted():
-                chain.append(event.text)
+            case StepKept(step=step):
+                chain.append(step.text)
             case _:
                 pass

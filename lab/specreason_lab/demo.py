@@ -21,6 +21,7 @@ from specreason.eval.runner import opened_study
 from specreason.eval.store import Store
 from specreason.models.catalogue import POCKET_PAIR
 from specreason.models.pair_settings import resolve
+from specreason.reasoning.policies.specreason import knobs_in
 from specreason_lab.checking import check, task
 from specreason_lab.problems import Problem, problems
 
@@ -29,7 +30,7 @@ SCHEMES: Mapping[str, Cell] = {
     "base": cell("base"),
     "small": cell("small"),
     "specreason": cell("specreason"),
-    "specreason, salvage": cell("specreason", salvage=True),
+    "specreason, keep_prefix": cell("specreason", on_reject="keep_prefix"),
 }
 
 
@@ -51,7 +52,7 @@ async def demo(count: int, console: Console) -> None:
             async for row in runs:
                 rows.append(row)
                 live.update(table(rows))
-    seconds, threshold = time.perf_counter() - started, settings.reasoning.threshold
+    seconds, threshold = time.perf_counter() - started, knobs_in(settings).threshold
     console.print(
         f"{seconds:.0f} s on {os.cpu_count()} cores. Drafts that score {threshold:g} or more are accepted."
     )
@@ -64,7 +65,7 @@ async def demo(count: int, console: Console) -> None:
 async def shown(pair: SpecReason, problem: Problem, sampling: SamplingSettings, console: Console) -> None:
     """One problem, step by step."""
     console.print(f"\n{problem.text}\n", style="bold", markup=False, highlight=False)
-    display = StepDisplay(console, pair.settings.reasoning)
+    display = StepDisplay(console)
     async with aclosing(pair.stream(problem.text, sampling=sampling)) as events:
         async for event in events:
             display.show(event)

@@ -69,7 +69,7 @@ def given(
 ) -> Pair:
     """A pair of engines that are open already: by role, and further models by name."""
     roles: tuple[Role, ...] = ("base", "small")
-    named: dict[str, Engine] = {**engines}
+    named: dict[str, Engine] = {str(name): engine for name, engine in engines.items()}
     models: dict[Role, Engine] = {role: named.pop(role) for role in roles if role in named}
     return Pair(settings, models, decoder, named)
 

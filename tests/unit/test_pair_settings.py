@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 
 from specreason.config import ReasoningSettings, Settings, load_settings
-from specreason.config.policies import knobs_of
 from specreason.errors import ModelFileError
 from specreason.models import cache, catalogue, download
 from specreason.models.pair_settings import fitted, resolve
-from specreason.reasoning.policies.specreason import Knobs
+from specreason.reasoning.policies.specreason import knobs_in
 
 NAME = "suited"
 
@@ -27,8 +26,7 @@ def suited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def knobs(settings: Settings) -> tuple[float, str]:
-    found = knobs_of(settings.policy, "specreason")
-    assert isinstance(found, Knobs)
+    found = knobs_in(settings)
     return found.threshold, found.judge_method
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from specreason.config import Scheme, Settings
+from specreason.config import ReasoningSettings, Scheme, Settings
 from specreason.config.knobs import Section
 from specreason.eval.rows import compact
 
@@ -52,14 +52,14 @@ class Cell:
         return settings
 
 
-def cell(
-    scheme: str, concurrency: int = 1, settings: Mapping[str, JsonValue] | None = None, **reasoning: JsonValue
-) -> Cell:
-    """A cell of this scheme with `settings` by dotted key, and others of the section `reasoning`."""
-    others = sorted(
-        {**(settings or {}), **{f"reasoning.{key}": value for key, value in reasoning.items()}}.items()
+def cell(scheme: str, concurrency: int = 1, **settings: JsonValue) -> Cell:
+    """A cell of this scheme with settings of the section `reasoning`, and knobs of its policy."""
+    policy = f"policy.{Scheme.parse(scheme).policy}"
+    others = (
+        (f"{'reasoning' if name in ReasoningSettings.model_fields else policy}.{name}", value)
+        for name, value in settings.items()
     )
-    return Cell(((SCHEME, scheme), *others), concurrency)
+    return Cell(((SCHEME, scheme), *sorted(others)), concurrency)
 
 
 def cells_of(

@@ -11,6 +11,7 @@ from typing import Any
 
 from specreason.config import Settings
 from specreason.config.endpoint import shown_address
+from specreason.engines.kinds import in_process
 from specreason.engines.llama_cpp import DEFAULT_CONTEXT, physical_cores
 from specreason.session import SpecReason
 
@@ -49,8 +50,9 @@ def sharing(settings: Settings) -> str:
     """How the two models share the machine, as far as it can be known from here."""
     found: list[str] = []
     for name, section in (("base", settings.base), ("small", settings.small)):
-        if section.url is not None:
-            found.append(f"{name}: behind {shown_address(section.url)}")
+        if not in_process(name, section):
+            where = shown_address(section.url) if section.url else section.engine_kind
+            found.append(f"{name}: behind {where}")
         else:
             threads = section.threads or physical_cores()
             context = section.context or DEFAULT_CONTEXT

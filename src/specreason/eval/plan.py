@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specreason.config import ReasoningSettings, Settings
+from specreason.engines.kinds import in_process
 from specreason.errors import ConfigError
 from specreason.eval.cells import Cell, flat, studied
 from specreason.eval.rows import compact
@@ -99,7 +100,7 @@ def with_room(plan: Plan) -> Settings:
     methods = [cell.settings(plan.common).reasoning for cell in plan.cells]
     changed: dict[str, Any] = {"reasoning": ReasoningSettings()}
     for name, section in (("base", plan.common.base), ("small", plan.common.small)):
-        if section.url is not None:
+        if not in_process(name, section):
             continue
         if section.parallel < at_once and "parallel" in section.model_fields_set:
             raise ConfigError(

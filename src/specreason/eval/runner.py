@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
 from specreason.config import Scheme
 from specreason.config.scheme import Role
+from specreason.engines.kinds import in_process
 from specreason.engines.names import EngineName, engines_of
 from specreason.engines.protocol import Engine
 from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
@@ -113,14 +114,14 @@ class Study:
         Reading the problem drops what follows it. A server's shared cache cannot be made to forget.
         """
         settings = self._models.settings
-        return settings.base.url is None or settings.small.url is None
+        return in_process("base", settings.base) or in_process("small", settings.small)
 
     async def _read(self, waves: Sequence[Wave]) -> None:
         """Let each model read the problems in each of its cache slots: all cells then find only prompts."""
         positions = sorted({key.position for wave in waves for key in wave.runs})
         for name in self._models.pair.named:
             section = self._models.settings.small if name == "small" else self._models.settings.base
-            slots = section.parallel if section.url is None else 1
+            slots = section.parallel if in_process(name, section) else 1
             readings = max(slots, len(positions))
             for number, position in enumerate(itertools.islice(itertools.cycle(positions), readings)):
                 seconds = await self._read_one(name, position)

@@ -12,7 +12,6 @@ from rich.console import Console
 from specreason.cli.eval.quality import asked, threshold_text
 from specreason.config import Settings, load_settings
 from specreason.config.load import DEFAULT_FILE
-from specreason.config.policies import knobs_of
 from specreason.engines.kinds import in_process
 from specreason.errors import ConfigError, InputError
 from specreason.eval.calibration.judging_statistics import ScoredStep, Threshold, surest, threshold_for
@@ -20,7 +19,7 @@ from specreason.eval.calibration.labelled_steps import labelled_steps, spread
 from specreason.eval.calibration.score_steps import Judged
 from specreason.eval.calibration.write_threshold import write_threshold
 from specreason.models.pair_settings import resolve
-from specreason.reasoning.policies.specreason import Knobs
+from specreason.reasoning.policies.specreason import knobs_in
 from specreason.reasoning.signals.judge_score import JudgePrompt
 
 # Too few steps of either kind to judge a threshold.
@@ -96,7 +95,7 @@ def calibrate(
         raise ConfigError("say what is wanted: --precision 0.95 or --acceptance 0.6")
     wish = Wish(precision, acceptance, right_share, confidence)
     settings = resolve(load_settings(config, {"pair": pair}, sets=set_))
-    method = _judge(settings).judge_method
+    method = knobs_in(settings).judge_method
 
     def enough(judged: Sequence[Judged]) -> bool:
         return wish.enough([item.scored(method) for item in judged])
@@ -134,12 +133,6 @@ def _not_found(wish: Wish, scored: Sequence[ScoredStep], limit: int) -> str:
 
 
 def _prompt(settings: Settings) -> JudgePrompt:
-    if (prompt := _judge(settings).judge_prompt) != "auto":
+    if (prompt := knobs_in(settings).judge_prompt) != "auto":
         return prompt
     return "inline" if in_process("base", settings.base) else "paper"
-
-
-def _judge(settings: Settings) -> Knobs:
-    knobs = knobs_of(settings.policy, "specreason")
-    assert isinstance(knobs, Knobs)
-    return knobs

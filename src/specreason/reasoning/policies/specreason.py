@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from specreason.config import Settings
 from specreason.config.knobs import Section, knob
+from specreason.config.policies import knobs_of
 from specreason.reasoning.policies.contract import (
     Accept,
     Drafts,
@@ -39,6 +41,13 @@ class Knobs(Section):
             "auto is inline on engines in this process, where prefill is dear, else paper."
         ),
     ] = "auto"
+
+
+def knobs_in(settings: Settings) -> Knobs:
+    """The knobs of this policy in the settings."""
+    knobs = knobs_of(settings.policy, "specreason")
+    assert isinstance(knobs, Knobs)
+    return knobs
 
 
 @dataclass(frozen=True, slots=True)
