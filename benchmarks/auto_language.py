@@ -11,8 +11,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from benchmarks.measuring import by_name, machine, measured, stored, table, total_s
-from benchmarks.word_problems import add_task, chosen_task
+from benchmarks.measuring import add_task, by_name, chosen_task, machine, measured, stored, table, total_s
 from specreason import Settings
 from specreason.eval.cells import cell
 from specreason.eval.plan import Plan

@@ -24,8 +24,7 @@ from specreason_lab.problems import Problem, problems, stated_answer
 from benchmarks.llama_server import CONTEXT, running
 from benchmarks.measuring import processor
 from specreason import ReasoningSettings, SamplingSettings, Settings, SpecReason
-from specreason.config import Scheme
-from specreason.config import EngineSettings
+from specreason.config import EngineSettings, Scheme
 from specreason.engines.names import EngineName
 from specreason.models.catalogue import POCKET_PAIR
 from specreason.reasoning.events import StepKept

@@ -16,9 +16,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import by_name, machine, share, stored, table
+from benchmarks.measuring import add_task, by_name, chosen_task, machine, share, stored, table
 from benchmarks.metering import MeteredEngine, SeenCall
-from benchmarks.word_problems import add_task, chosen_task
 from specreason import ReasoningSettings, Settings, SpecReason
 from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine

@@ -1,5 +1,6 @@
 """A plan run to its end, for benchmarks: the study runner with a store that is kept or thrown away."""
 
+import argparse
 import platform
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
@@ -9,11 +10,27 @@ from pathlib import Path
 from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine
 from specreason.eval.cells import Cell
+from specreason.eval.find_task import find_task
 from specreason.eval.plan import Plan
 from specreason.eval.runner import Check, opened_study
 from specreason.eval.store import Store
 from specreason.eval.study import StudyData, read_study
 from specreason.eval.summary import Summary, summarised, versus
+from specreason.eval.tasks import Task, limited
+
+WORD_PROBLEMS = Path(__file__).with_name("word_problems.jsonl")  # 200, for language models
+
+
+def add_task(parser: argparse.ArgumentParser, problems: int) -> None:
+    """The options that choose problems; `problems`: how many by default."""
+    parser.add_argument("--problems", type=int, default=problems)
+    parser.add_argument("--skip", type=int, default=0, help="problems to pass over first")
+    parser.add_argument("--task", default=str(WORD_PROBLEMS), help="as for specreason eval run")
+
+
+def chosen_task(arguments: argparse.Namespace) -> Task:
+    """What these options choose."""
+    return limited(find_task(arguments.task, 0), arguments.problems, arguments.skip)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from specreason_lab.checking import check, scored_drafts, task
@@ -33,19 +32,6 @@ AT_ITS_OWN = {  # at the pair's own threshold
     "specreason": cell("specreason"),
     "specreason, keep_prefix": cell("specreason", on_reject="keep_prefix"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Regime:
-    """Where the time goes on this machine; measured, in seconds.
-
-    `decode_ratio`: a token of the base model over one of the small model. `score_ratio`: scoring a step over
-    writing it, on the base model. `step`: seconds to draft, to score and to write a step of mean length.
-    """
-
-    decode_ratio: float
-    score_ratio: float
-    step: Mapping[str, float]
 
 
 def main() -> None:
@@ -99,8 +85,8 @@ def report(by: Mapping[str, Summary], drafts: Sequence[ScoredStep], threshold: f
         ["mean score", "share of right steps", "steps"],
         [[f"{b.score:.2f}", f"{b.right:.1%}", str(b.count)] for b in bins],
     )
-    found = regime(by["base"], by["small"], by["specreason"])
-    print("\na step of mean length:", ", ".join(f"{n} {s * 1000:.1f} ms" for n, s in found.step.items()))
+    step = regime(by["base"], by["small"], by["specreason"])
+    print("\na step of mean length:", ", ".join(f"{name} {s * 1000:.1f} ms" for name, s in step.items()))
     spent = {phase: seconds(by["specreason"], phase) for phase in ("draft", "score", "rewrite")}
     print(f"{max(spent, key=lambda phase: spent[phase])} dominates: {spent}")
     named = [name for name in by if ">" not in name]
@@ -109,21 +95,21 @@ def report(by: Mapping[str, Summary], drafts: Sequence[ScoredStep], threshold: f
         "speedup": {name: round(speedups[name], 3) for name in named if name != "base"},
         "acceptance_rate": round(by["specreason"].acceptance or 0, 4),
         "judge_auc": None if area is None else round(area.value, 4),
-        "decode_ratio_base_to_small": round(found.decode_ratio, 2),
-        "score_to_write_ratio_base": round(found.score_ratio, 3),
+        "decode_ratio_base_to_small": round(step["write"] / step["draft"], 2),
+        "score_to_write_ratio_base": round(step["score"] / step["write"], 3),
         "threshold": threshold,
     }
     print("RESULT", json.dumps(figures))
 
 
-def regime(base: Summary, small: Summary, ours: Summary) -> Regime:
-    """The machine's regime, from runs of the three schemes."""
-    tokens, steps = thinking(base), sum(len(row.steps) for row in base.runs.rows)
-    write, draft = seconds(base, "base") / tokens, seconds(small, "draft") / thinking(small)
-    score = seconds(ours, "score") / max(1, sum(row.drafts for row in ours.runs.rows))
-    length = tokens / steps
-    step = {"draft": draft * length, "score": score, "write": write * length}
-    return Regime(write / draft, score / step["write"], step)
+def regime(base: Summary, small: Summary, ours: Summary) -> dict[str, float]:
+    """Seconds to draft, to score and to write a step of mean length, on this machine."""
+    length = thinking(base) / sum(len(row.steps) for row in base.runs.rows)
+    return {
+        "draft": seconds(small, "draft") / thinking(small) * length,
+        "score": seconds(ours, "score") / max(1, sum(row.drafts for row in ours.runs.rows)),
+        "write": seconds(base, "base") / thinking(base) * length,
+    }
 
 
 def seconds(summary: Summary, phase: str) -> float:

@@ -1,16 +1,12 @@
 #!/usr/bin/env bash
 # A study like that of docs/results (which asked GSM8K) on the pair of language models. Killed and called again,
-# it goes on where it was. TASK: as for `specreason eval run`, for example gsm8k; default: generated problems.
+# it goes on where it was. TASK: as for `specreason eval run`, for example gsm8k.
 #
 #   benchmarks/study_language.sh [PROBLEMS] [TASK] [FOLDER]
 set -euo pipefail
-problems=${1:-100} task=${2:-} folder=${3:-.cache/study-language}
+problems=${1:-100} task=${2:-benchmarks/word_problems.jsonl} folder=${3:-.cache/study-language}
 results=docs/results
 mkdir -p "$folder" "$results"
-if [ -z "$task" ]; then
-    task=$folder/word-problems.jsonl
-    python -m benchmarks.word_problems --problems "$problems" > "$task"
-fi
 # Token-level speculation makes this base model slower on a CPU (make bench-decode): left out.
 specreason eval run --task "$task" --limit "$problems" --vary scheme=base,small,specreason \
     --set token_budget=1024 --set temperature=0 --store "$folder/language.sqlite"

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 from studies import engines, plan, run, task
 
 from specreason.errors import ConfigError
+from specreason.eval.cells import SCHEME, cells_of
 from specreason.eval.compare import compared
 from specreason.eval.report.figures import front
 from specreason.eval.report.make import made
@@ -109,6 +111,27 @@ def test_emulated_figures_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("specreason.eval.report.make.read_study", read)
     with Store(path) as store:
         assert made(store, "base", traces=0).headlines[0].startswith("EMULATION")
+
+
+def test_cells_are_compared_with_the_cell_of_base_that_has_their_settings(tmp_path: Path) -> None:
+    varied: dict[str, list[JsonValue]] = {
+        SCHEME: ["base", "specreason"],
+        "reasoning.token_budget": [100, 8192],
+        "reasoning.threshold": [5, 7],
+    }
+    run(tmp_path / "s.sqlite", replace(plan(task(2)), cells=cells_of(varied)))
+    there = study(tmp_path / "s.sqlite")
+    for runs in there.cells:
+        if runs.cell.scheme == "specreason":
+            reference = there.reference(runs.cell, "base")
+            assert reference is not None
+            assert reference.cell.value("reasoning.token_budget") == runs.cell.value("reasoning.token_budget")
+    assert "reasoning.token_budget" not in there.settings
+    told = compared(there, "base token_budget=100", there, "specreason token_budget=8192 threshold=5")[0]
+    assert "Their settings differ: reasoning.token_budget 100 and 8192." in told.sentences[-1]
+    with Store(tmp_path / "s.sqlite") as store:
+        names = {figure.name for figure in made(store, "base", traces=0).figures}
+    assert {"token_budget-accuracy", "threshold-latency"} <= names
 
 
 def test_a_cell_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:

@@ -113,6 +113,31 @@ def test_under_load_a_study_is_complete_too(tmp_path: Path) -> None:
         assert len(store.done()) == what.runs
 
 
+def test_every_cache_slot_reads_the_problem_before_each_cell(tmp_path: Path) -> None:
+    common = Settings.model_validate({"small": {"parallel": 3}})
+    pair = engines()
+    run(tmp_path / "s.sqlite", replace(plan(task(2), schemes=("base", "small")), common=common), pair)
+    sessions = {role: {call.session for call in engine.calls} for role, engine in pair.items()}
+    assert len(sessions["base"]) == 2 * (1 + 2 * 1)  # a run, and a reading before each of two cells
+    assert len(sessions["small"]) == 2 * (1 + 2 * 3)
+    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as store:
+        assert store.execute("select count(*) from readings").fetchone()[0] == 2 * 2 * 2  # the first of each
+
+
+def test_each_cell_runs_under_its_own_settings(tmp_path: Path) -> None:
+    cells = cells_of(
+        {SCHEME: ["base"], "reasoning.max_step_tokens": [3, 9], "sampling.temperature": [0.0, 1.0]}
+    )
+    run(tmp_path / "s.sqlite", replace(plan(task(1)), cells=cells))
+    with Store(tmp_path / "s.sqlite") as store:
+        assert store.cells() == list(cells)
+        for each in cells:
+            (started, *_) = store.events(RunKey(0, each.label, 0))
+            assert isinstance(started, Started)
+            assert started.settings["reasoning"]["max_step_tokens"] == each.value("reasoning.max_step_tokens")
+            assert started.settings["sampling"]["temperature"] == each.value("sampling.temperature")
+
+
 def test_the_store_refuses_a_run_that_it_has(tmp_path: Path) -> None:
     what = plan(task(1))
     row = run(tmp_path / "s.sqlite", what)[0]

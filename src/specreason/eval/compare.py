@@ -59,8 +59,9 @@ def compared(a: StudyData, cell_a: str, b: StudyData, cell_b: str) -> list[Compa
 
 def chosen(study: StudyData, name: str) -> CellRuns:
     """The cell that `name` stands for: its short name, its label, or a scheme that has one cell only."""
+    words = sorted(name.split())  # the settings in any order
     for fits in (
-        [runs for runs in study.cells if name in {runs.name, runs.cell.label}],
+        [runs for runs in study.cells if words in (sorted(n.split()) for n in (runs.name, runs.cell.label))],
         [runs for runs in study.cells if runs.cell.scheme == name],
         [*study.cells] if not name else [],
     ):
