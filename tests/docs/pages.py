@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+# What users read from beginning to end; decisions and reports of studies are another matter.
+GUIDES = [page for page in PAGES if page.parent in {ROOT, DOCS}]
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -46,7 +48,8 @@ def commands(page: Path) -> Iterator[list[str]]:
     """Every `specreason ...` of the page's shell blocks, as words; pipes and redirections are cut off."""
     for block in blocks(page):
         for line in block.commands:
-            for part in re.split(r" \| ", line):
-                found = re.search(r"(?:^|[ /])(specreason [^#>]*)", re.sub(r" [12]?[<>] ?\S+", "", part))
-                if found and not part.lstrip().startswith(("pip ", "#")):
+            without_comment = re.sub(r"(^|\s)#.*", "", line)
+            for part in re.split(r" \| ", without_comment):
+                found = re.search(r"(?:^|[ /])(specreason .*)", re.sub(r" [12]?[<>] ?\S+", "", part))
+                if found:
                     yield shlex.split(found[1])
