@@ -1,5 +1,6 @@
 """What holds for every policy: nothing is written twice, tokens are told as generated, and auto's bound."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -7,7 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specreason_extra import lookahead_reasoning, never
 
-from specreason import EngineSettings, PolicySpec, Settings, SpecReason
+from specreason import (
+    Accept,
+    Context,
+    Drafts,
+    EngineSettings,
+    More,
+    PolicySpec,
+    Settings,
+    Signal,
+    SignalMeasured,
+    Signals,
+    SpecReason,
+    StepStart,
+    Task,
+    Write,
+    fold,
+)
+from specreason.config.knobs import Section
 from specreason.config.scheme import Role
 from specreason.emulate.pair import direct, emulated_models
 from specreason.emulate.profiles import PAPER, PROFILES, Profile
@@ -103,6 +121,46 @@ def test_a_policy_that_rejects_every_draft_costs_auto_at_most_a_twentieth(
 ) -> None:
     alone = emulated(profile, 0.6, None, scheme="base")
     assert emulated(profile, 0.6, never.POLICY, speculate="auto", **most) <= 1.05 * alone
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Asks the small model at every place, and then lets the base model write."""
+
+    signal: Signal[float]
+
+    def author(self, start: StepStart, known: Signals) -> Write | More:
+        return Write("base") if known.of(self.signal) else More(self.signal)
+
+    def verdict(self, drafts: Drafts, known: Signals) -> Accept:
+        return Accept()
+
+
+def looking(knobs: Section, task: Task) -> Looking:
+    async def measure(context: Context) -> float:
+        prompt = context.chain.prompts["small"]
+        reply = await context.engines["small"].next_token_logprobs(prompt, session=context.session)
+        return max(reply.logprobs.values(), default=0.0)
+
+    return Looking(Signal("small_next_token", "small", measure, of="place"))
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_a_policy_that_only_looks_costs_auto_at_most_a_twentieth(profile: Profile) -> None:
+    alone = emulated(profile, 0.6, None, scheme="base")
+    only = PolicySpec("looking", Section, looking)
+    assert emulated(profile, 0.6, only, speculate="auto") <= 1.05 * alone
+
+
+async def test_a_place_is_measured_once_and_becomes_one_event() -> None:
+    engines = pair(["A.\n\n", "B.\n</think>"], ["Own a.\n\n", "Own b.\n</think>"])
+    only = PolicySpec("looking", Section, looking)
+    async with SpecReason(Settings(), engines=engines, policy=only) as session:
+        events = [event async for event in session.stream("What?")]
+    measured = [event for event in events if isinstance(event, SignalMeasured)]
+    assert [(event.index, event.draft) for event in measured] == [(0, None), (1, None)]
+    assert len(engines["small"].calls) == 2
+    assert [step.signals for step in fold(events).steps] == [{"small_next_token": m.value} for m in measured]
 
 
 def test_without_auto_the_same_policy_costs_much_more() -> None:
