@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from serving import pair, served, served_in_a_thread
 
 from specreason import Settings
+from specreason.reasoning.records import StepRecord
 from specreason.server import replies
 from specreason.server.metrics import Metrics
 from specreason.server.overrides import RequestSettings
@@ -40,7 +41,7 @@ def test_every_field_that_can_be_sent_is_explained(api: str, model: type[BaseMod
     [
         replies.Usage,
         replies.ModelTokens,
-        replies.StepReport,
+        StepRecord,
         replies.ChoiceReport,
         replies.Report,
         replies.OutputMessage,
