@@ -54,7 +54,7 @@ TURNS = st.lists(
     ),
     max_size=3,
 )
-RULE = st.fixed_dictionaries(
+RULE: st.SearchStrategy[Json] = st.fixed_dictionaries(
     {},
     optional={
         "threshold": st.floats(0, 9),
@@ -63,7 +63,7 @@ RULE = st.fixed_dictionaries(
         "judge_prompt": st.sampled_from(["auto", "paper", "inline"]),
     },
 )
-KNOBS = st.fixed_dictionaries(
+KNOBS: st.SearchStrategy[Json] = st.fixed_dictionaries(
     {},
     optional={
         "policy": st.fixed_dictionaries({}, optional={"specreason": RULE}),
