@@ -67,7 +67,7 @@ def test_the_generated_parts_are_those_of_the_code() -> None:
     pages = runpy.run_path(str(DOCS / "generate.py"))["pages"]()
     assert {path.name for path in pages} == {"configuration.md", "api.md"}
     assert [path.name for path, text in pages.items() if path.read_text(encoding="utf-8") != text] == []
-    assert "| `threshold` | float | ≥ 0 and ≤ 9, score |" in pages[DOCS / "api.md"]
+    assert "| `policy.specreason.threshold` | float | ≥ 0 and ≤ 9, score |" in pages[DOCS / "api.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:

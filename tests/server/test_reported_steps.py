@@ -76,6 +76,13 @@ async def test_a_stream_reports_the_same_records_each_with_its_delta() -> None:
     assert [set(step.seconds) for step in streamed] == [set(step.seconds) for step in whole]
 
 
+async def test_a_step_that_only_ends_thinking_is_in_the_stream_too() -> None:
+    async with served(pair(base(), small(("Two and two is 4.\n\n", "</think>")))) as state:
+        streamed, whole = await streamed_steps(state), await steps_of(state)
+    assert [(step.text, step.tokens) for step in whole] == [("Two and two is 4.\n\n", 6), ("", 1)]
+    assert [(step.text, step.tokens) for step in streamed] == [(step.text, step.tokens) for step in whole]
+
+
 @pytest.mark.parametrize(
     "given",
     [
