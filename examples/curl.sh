@@ -17,7 +17,7 @@ curl --silent --show-error --fail "$URL/chat/completions" \
     "model": "specreason",
     "messages": [{"role": "user", "content": "What is 12 * 13?"}],
     "max_completion_tokens": 200,
-    "specreason": {"threshold": 5, "include_steps": true}
+    "specreason": {"policy": {"specreason": {"threshold": 5}}, "include_steps": true}
   }'
 echo
 

@@ -15,7 +15,7 @@ model = ChatOpenAI(
     api_key=SecretStr(os.environ.get("OPENAI_API_KEY", "none")),
     temperature=0,
     max_completion_tokens=200,
-    extra_body={"specreason": {"threshold": 5}},
+    extra_body={"specreason": {"policy": {"specreason": {"threshold": 5}}}},
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
 import asyncio
 from pathlib import Path
 
-from specreason import Event, SamplingSettings, Settings, SpecReason, StepAccepted, StepRejected, fold
+from specreason import Event, SamplingSettings, Settings, SpecReason, StepKept, StepRejected, fold
 
 PROBLEM = Path(__file__).with_name("word_problem.txt").read_text(encoding="utf-8")
 
@@ -22,12 +22,12 @@ async def main() -> None:
             match event:
                 case StepRejected():
                     print(f"[{event.index}] draft rejected: {event.reason}")
-                case StepAccepted():
-                    print(f"[{event.index}] {event.author}: {event.text.strip()}")
+                case StepKept(step=step):
+                    print(f"[{step.index}] {step.author}: {step.text.strip()}")
                 case _:
                     pass
     result = fold(events)
-    print(f"answer: {result.answer}; {result.accepted} of {result.drafts} drafts stand")
+    print(f"answer: {result.answer}; {result.accepted} of {result.drafts} drafts accepted")
 
 
 if __name__ == "__main__":

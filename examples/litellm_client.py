@@ -17,7 +17,7 @@ ASKING: dict[str, Any] = {
     "api_key": os.environ.get("OPENAI_API_KEY", "none"),
     "messages": [{"role": "user", "content": "What is 12 * 13?"}],
     "max_completion_tokens": 200,
-    "extra_body": {"specreason": {"threshold": 5}},
+    "extra_body": {"specreason": {"policy": {"specreason": {"threshold": 5}}}},
 }
 
 if __name__ == "__main__":

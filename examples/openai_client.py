@@ -22,12 +22,12 @@ def blocking() -> None:
             messages=[{"role": "user", "content": PROBLEM}],
             max_completion_tokens=200,
             temperature=0,
-            extra_body={"specreason": {"threshold": 5, "include_steps": True}},
+            extra_body={"specreason": {"policy": {"specreason": {"threshold": 5}}, "include_steps": True}},
         )
     print(reply.choices[0].message.content)
     report = (reply.model_extra or {})["specreason"]["choices"][0]
     for step in report["steps"]:
-        print(f"  {step['verdict']:9} by {step['author']}: {step['text'].strip()[:60]}")
+        print(f"  {step['outcome']:9} by {step['author']}: {step['text'].strip()[:60]}")
     print(reply.usage)
 
 
