@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from specreason import extensions
-from specreason.config.explain import Knob, as_markdown, knobs
+from specreason.config.explain import as_markdown, knobs
 from specreason.server.overrides import RequestSettings
 
 DOCS = Path(__file__).parent
@@ -51,18 +51,11 @@ def pages() -> dict[Path, str]:
 def request_settings() -> str:
     """The table of the `specreason` object of a request."""
     rows = ["| field | type | range, unit | meaning |", "|---|---|---|---|"]
-    steps = RequestSettings.model_fields["include_steps"]
-    rows.append(f"| `include_steps` | bool |  | {steps.description} |")
-    for knob in knobs():
-        if knob.key.startswith(("reasoning.", "policy.")):
-            rows.append(_row(knob.key.removeprefix("reasoning."), knob))
+    for knob in knobs(RequestSettings):
+        span = ", ".join(part for part in (knob.range, knob.unit) if part)
+        kind = knob.type.replace("|", "\\|")
+        rows.append(f"| `{knob.key}` | {kind} | {span} | {knob.description} |")
     return "\n".join(rows) + "\n"
-
-
-def _row(field: str, knob: Knob) -> str:
-    span = ", ".join(part for part in (knob.range, knob.unit) if part)
-    kind = knob.type.replace("|", "\\|")
-    return f"| `{field}` | {kind} | {span} | {knob.description} |"
 
 
 def main(arguments: list[str]) -> int:

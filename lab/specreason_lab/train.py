@@ -98,26 +98,14 @@ def train(
     saved = measured = time.monotonic()
     end = plan.until or plan.tokens
     while state.tokens < end:
-        done = state.tokens / plan.tokens
-        if plan.shallow and done >= plan.deepen and len(state.model.blocks) < plan.shape.layers:
-            save(state, folder / "shallow.pt")
-            model = deepened(state.model, plan.shape.layers)
-            state.model, state.optimizers = model, optimizers(plan, model, state.alarm)
-        judging = plan.judge is not None and done >= plan.judge
-        maker = Maker(
-            tokenizer,
-            plan.batch,
-            plan.seed,
-            judged=judging,
-            samples=samples,
-            drill=drilled(plan, done),
-            mix=plan.mix,
-            operations=plan.operations,
-        )
+        if plan.shallow and state.tokens / plan.tokens >= plan.deepen:
+            deepen(plan, state, folder)
+        maker = maker_for(plan, state, tokenizer, samples)
+        facts: dict[str, object] = {}
         for batch in maker.batches(LENGTHS, state.number):
-            began = time.monotonic()
-            told = update(plan, state, batch)
-            state.seconds += time.monotonic() - began
+            started = time.monotonic()
+            facts |= update(plan, state, batch)
+            state.seconds += time.monotonic() - started
         state.number += 1
         now = time.monotonic()
         if now - saved > save_every or state.tokens >= end:
@@ -125,17 +113,35 @@ def train(
             save(state, checkpoint)
             if measures and (now - measured > measure_every or state.tokens >= end):
                 measured = now
-                told |= measurements(state.model, maker, judges=plan.judge is not None)
+                facts |= measurements(state.model, maker, judges=plan.judge is not None)
+            progress = {"tokens": state.tokens, "updates": state.updates, "seconds": round(state.seconds)}
             with log.open("a") as lines:
-                row = {
-                    "tokens": state.tokens,
-                    "updates": state.updates,
-                    "seconds": round(state.seconds),
-                    **told,
-                }
-                lines.write(json.dumps(row) + "\n")
-                print(row, flush=True)
+                lines.write(json.dumps(progress | facts) + "\n")
+            print(progress | facts, flush=True)
     return state.model
+
+
+def deepen(plan: Plan, state: State, folder: Path) -> None:
+    """Give the model its last depth, if it has not got that yet."""
+    if len(state.model.blocks) < plan.shape.layers:
+        save(state, folder / "shallow.pt")
+        state.model = deepened(state.model, plan.shape.layers)
+        state.optimizers = optimizers(plan, state.model, state.alarm)
+
+
+def maker_for(plan: Plan, state: State, tokenizer: Tokenizer, samples: Candidates | None) -> Maker:
+    """What makes the batches at this point of the plan."""
+    done = state.tokens / plan.tokens
+    return Maker(
+        tokenizer,
+        plan.batch,
+        plan.seed,
+        judged=plan.judge is not None and done >= plan.judge,
+        samples=samples,
+        drill=drilled(plan, done),
+        mix=plan.mix,
+        operations=plan.operations,
+    )
 
 
 def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
@@ -172,15 +178,15 @@ def update(plan: Plan, state: State, batch: Batch) -> dict[str, float]:
 
 
 def noticed(alarm: nn.Linear, early: Tensor, batch: Batch) -> Tensor:
-    """Loss of telling at each token whether it is right, where a step's tokens before it are.
+    """Loss of saying at each token whether it is right, where a step's tokens before it are.
 
     A verdict on a whole step says little about how to come by it; this says at every token what the judge
     has to find there, in blocks after which it can still look. `alarm` is used in training only.
     """
-    told = batch.slipped >= 0
-    doubts = alarm(early[told]).float().squeeze(-1)
+    known = batch.slipped >= 0
+    doubts = alarm(early[known]).float().squeeze(-1)
     weight = torch.tensor(_SLIPS_WEIGH)
-    return F.binary_cross_entropy_with_logits(doubts, batch.slipped[told].float(), pos_weight=weight)
+    return F.binary_cross_entropy_with_logits(doubts, batch.slipped[known].float(), pos_weight=weight)
 
 
 @cache
@@ -190,10 +196,10 @@ def bfloat16_pays() -> bool:
     def seconds(dtype: torch.dtype) -> float:
         a, b = torch.ones(1024, 320, dtype=dtype), torch.ones(320, 864, dtype=dtype)
         a @ b
-        began = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(5):
             a @ b
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
     return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
 

@@ -25,6 +25,7 @@ POCKET = """
 pair = "pocket"
 [reasoning]
 token_budget = 120
+[policy.specreason]
 threshold = 0
 """
 # It does not stop by itself, so there is time to interrupt it.
@@ -74,7 +75,7 @@ def pocket(tmp_path: Path) -> Path:
 @pytest.mark.real_pair
 def test_the_real_pair_solves_a_word_problem(tmp_path: Path) -> None:
     process = run(
-        "solve", PROBLEM, "--json", "--temperature", "0", "--token-budget", "400", "--trace", "t.jsonl",
+        "solve", PROBLEM, "--json", "--temperature", "0", "--set", "token_budget=400", "--trace", "t.jsonl",
         cwd=tmp_path,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
@@ -116,7 +117,10 @@ BAD_INPUT = [
     (["solve", "--file", "marked.txt"], b"", "empty"),
     (["solve", "-"], b"caf\xe9 \xff", "not UTF-8"),
     (["solve", "--file", "missing.txt"], b"", "missing.txt"),
-    (["solve", "x", "--threshold", "11"], b"", "'reasoning.threshold' from --threshold is 11.0"),
+    (["solve", "x", "--set", "threshold=11"], b"", "'policy.specreason.threshold' from --set is 11"),
+    (["solve", "x", "--set", "treshold=3"], b"", "did you mean 'policy.specreason.threshold'?"),
+    (["solve", "x", "--set", "on_reject=keep"], b"", "it must be one of hedge, keep_prefix, rewrite"),
+    (["solve", "x", "--set", "threshold"], b"", "write KEY=VALUE"),
     (["solve", "x", "--scheme", "bas"], b"", "did you mean 'base'?"),
     (["solve", "x", "--pair", "qwen-codr"], b"", "qwen-coder"),
     (["solve", "x", "--config", "missing.toml"], b"", "missing.toml"),
@@ -162,16 +166,27 @@ def test_a_terminal_of_no_columns_is_written_to_as_any_other(tmp_path: Path, col
 
 
 def test_an_unknown_toml_key_is_named_with_the_nearest_one(tmp_path: Path) -> None:
-    (tmp_path / "specreason.toml").write_text("[reasoning]\ntreshold = 5\n")
-    process = run("solve", "x", cwd=tmp_path)
-    assert process.returncode == 2
-    assert "did you mean 'reasoning.threshold'?" in said(process)
+    for section in ("policy.specreason", "reasoning"):  # where it belongs, and where it does not
+        (tmp_path / "specreason.toml").write_text(f"[{section}]\ntreshold = 5\n")
+        process = run("solve", "x", cwd=tmp_path)
+        assert process.returncode == 2
+        assert "did you mean 'policy.specreason.threshold'?" in said(process)
 
 
-def test_a_flag_that_has_no_effect_is_told(pocket: Path) -> None:
-    process = run("solve", POCKET_PROBLEM, "--scheme", "small", "--threshold", "8", cwd=pocket)
+def test_a_knob_of_another_policy_is_reported_to_have_no_effect(pocket: Path) -> None:
+    process = run("solve", POCKET_PROBLEM, "--scheme", "small", "--set", "threshold=8", cwd=pocket)
     assert process.returncode == 0
-    assert "--threshold has no effect: the scheme small judges no drafts" in said(process)
+    assert "policy.specreason.threshold has no effect: the scheme is small" in said(process)
+
+
+def test_a_setting_by_its_short_name_changes_the_verdicts(pocket: Path) -> None:
+    strict, lenient = [
+        json.loads(run("solve", POCKET_PROBLEM, "--json", "--temperature", "0", *given, cwd=pocket).stdout)
+        for given in (("--set", "threshold=9", "--set", "judge_method=expected"), ())
+    ]
+    assert strict["rejections"]["score"] == strict["drafts"] > 0
+    assert "score" not in lenient["rejections"]
+    assert {step["origin"] for step in strict["steps"]} == {"rewrite"}
 
 
 def test_a_problem_of_200_kb_does_not_fit_and_says_so(pocket: Path) -> None:
@@ -247,7 +262,7 @@ def test_retries_do_not_cut_the_display(tmp_path: Path) -> None:
 
 def test_config_explains_every_setting(tmp_path: Path) -> None:
     process = run("config", "--explain", cwd=tmp_path)
-    assert "reasoning.threshold" in process.stdout.decode()
+    assert "policy.specreason.threshold" in process.stdout.decode()
     assert "SPECREASON_BASE__URL" in process.stdout.decode()
 
 

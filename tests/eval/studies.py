@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specreason.config import Scheme, Settings
+from pydantic import JsonValue
+
+from specreason.config import Settings
 from specreason.config.scheme import Role
 from specreason.engines.scripted import ScriptedEngine
 from specreason.errors import EngineError
@@ -19,8 +21,9 @@ from specreason.eval.store import Store
 from specreason.eval.tasks import Problem, Task
 
 SMALL = ("Two and two is 4.\n\n", "Twice that is 9.\n\n", "That is all.\n</think>")
+THRESHOLD = "policy.specreason.threshold"
 BASE = ("Base adds to 4.\n\n", "Twice that is 8.\n\n", "Base is done.\n</think>")
-SCHEMES: tuple[Scheme, ...] = ("base", "small", "specreason")
+SCHEMES = ("base", "small", "specreason")
 
 
 def task(count: int = 6, answer: str = "8") -> Task:
@@ -53,11 +56,11 @@ def plan(
     asked: Task | None = None,
     *,
     samples: int = 1,
-    schemes: Sequence[Scheme] = SCHEMES,
+    schemes: Sequence[str] = SCHEMES,
     concurrency: Sequence[int] = (1,),
     thresholds: Sequence[float] = (7.0,),
 ) -> Plan:
-    varied = {SCHEME: list(schemes), "reasoning.threshold": list(thresholds)}
+    varied: dict[str, Sequence[JsonValue]] = {SCHEME: [*schemes], THRESHOLD: [*thresholds]}
     return Plan(asked or task(), cells_of(varied, concurrency), Settings(), samples)
 
 

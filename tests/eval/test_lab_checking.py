@@ -5,7 +5,8 @@ from itertools import islice
 from specreason_lab.checking import check, scored_drafts, task
 from specreason_lab.problems import problems
 
-from specreason.reasoning.events import Event, StepAccepted, StepDrafted, StepScored
+from specreason.reasoning.events import Event, SignalMeasured, StepDrafted, StepKept
+from specreason.reasoning.records import StepRecord
 from specreason.reasoning.result import Result
 
 (MADE,) = islice(problems(0, "test", (3, 3)), 1)
@@ -25,8 +26,8 @@ def test_a_draft_is_right_after_the_steps_that_were_kept() -> None:
     for index, (draft, score, kept) in enumerate([("Nonsense.\n\n", 2.0, first), (second, 8.0, second)]):
         events += [
             StepDrafted(0.0, index, draft, 5, 0.1, "boundary"),
-            StepScored(0.0, index, score, "greedy", 1.0, {}, 0.1),
-            StepAccepted(0.0, index, "base", kept, 5, 0.1, "boundary"),
+            SignalMeasured(0.0, index, 0, "judge_score", score, 0.1),
+            StepKept(0.0, StepRecord(index, kept, "base", "rewrite", "rejected", 5, "boundary")),
         ]
     scored = list(scored_drafts("p", MADE, events))
     assert [(draft.score, draft.right) for draft in scored] == [(2.0, False), (8.0, True)]

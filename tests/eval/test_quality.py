@@ -19,6 +19,7 @@ from specreason.eval.calibration.labelled_steps import corrupted, labelled_steps
 from specreason.eval.calibration.score_steps import Judged, judged_steps
 from specreason.eval.calibration.write_threshold import write_threshold
 from specreason.eval.store import Store
+from specreason.reasoning.policies.specreason import knobs_in
 
 
 def steps_file(folder: Path, **more: object) -> Path:
@@ -137,10 +138,10 @@ def test_the_threshold_is_written_beside_what_is_there(tmp_path: Path) -> None:
     assert "# mine" in text
     assert "token_budget = 99 # small" in text
     assert "threshold = 6.5 # precision 0.9, sure to 96% from 240 steps" in text
-    settings = load_settings(path, env={})
-    assert (settings.reasoning.threshold, settings.reasoning.judge_method) == (6.5, "expected")
+    rule = knobs_in(load_settings(path, env={}))
+    assert (rule.threshold, rule.judge_method) == (6.5, "expected")
     write_threshold(tmp_path / "new.toml", 7, "greedy", "why")
-    assert load_settings(tmp_path / "new.toml", env={}).reasoning.threshold == 7
+    assert knobs_in(load_settings(tmp_path / "new.toml", env={})).threshold == 7
 
 
 def test_a_file_that_is_no_toml_is_not_overwritten(tmp_path: Path) -> None:

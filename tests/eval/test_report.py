@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
-from studies import engines, plan, run, task
+from studies import THRESHOLD, engines, plan, run, task
 
 from specreason.errors import ConfigError
 from specreason.eval.cells import SCHEME, cells_of
@@ -117,7 +117,7 @@ def test_cells_are_compared_with_the_cell_of_base_that_has_their_settings(tmp_pa
     varied: dict[str, list[JsonValue]] = {
         SCHEME: ["base", "specreason"],
         "reasoning.token_budget": [100, 8192],
-        "reasoning.threshold": [5, 7],
+        THRESHOLD: [5, 7],
     }
     run(tmp_path / "s.sqlite", replace(plan(task(2)), cells=cells_of(varied)))
     there = study(tmp_path / "s.sqlite")

@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import JsonValue
-from studies import engines, plan, run, task
+from studies import THRESHOLD, engines, plan, run, task
 
-from specreason.cli.eval.axes import cells_from, flags_from
+from specreason.cli.eval.axes import cells_from
 from specreason.cli.eval.run import alone
-from specreason.config import Scheme, Settings
+from specreason.config import Settings
+from specreason.config.assignments import assignments
+from specreason.config.load import setting_keys
+from specreason.config.scheme import known_schemes
 from specreason.errors import ConfigError, EngineRejected, EngineUnavailable, StudyError
 from specreason.eval.cells import SCHEME, cell, cells_of, short_names
 from specreason.eval.facts import sharing
 from specreason.eval.plan import blocks, seed_of, with_room
-from specreason.eval.rows import Draft, steps_from_text, steps_to_text
+from specreason.eval.rows import KeptStep, steps_from_text, steps_to_text
 from specreason.eval.runner import StudyStopped
 from specreason.eval.store import RunKey, Store
 from specreason.reasoning.events import Finished, Started
@@ -48,7 +51,7 @@ def test_under_load_a_wave_is_of_one_cell_only() -> None:
 def test_single_models_run_once_for_what_only_matters_to_drafts() -> None:
     varied: dict[str, Sequence[JsonValue]] = {
         SCHEME: ["base", "specreason"],
-        "reasoning.threshold": [3, 7],
+        THRESHOLD: [3, 7],
         "reasoning.lookahead": [0, 4],
         "policy.other.knob": [1, 2],
         "reasoning.token_budget": [1024, 2048],
@@ -67,14 +70,14 @@ def test_a_study_grades_and_keeps_every_run(tmp_path: Path) -> None:
         "base": True, "small": False, "specreason": True,
     }  # fmt: skip
     speculated = next(row for row in rows if row.cell.startswith("specreason"))
-    assert [step.verdict for step in speculated.steps] == ["accepted", "rejected", "accepted"]
+    assert [step.outcome for step in speculated.steps] == ["accepted", "rejected", "accepted"]
     assert speculated.tokens["small"]["discarded"] > 0
 
 
 def test_all_five_schemes_take_turns_in_one_study(tmp_path: Path) -> None:
-    schemes: tuple[Scheme, ...] = get_args(Scheme)
+    schemes = known_schemes()
     what = plan(task(5), schemes=schemes)
-    assert {each.scheme: each.value("reasoning.threshold") for each in what.cells} == {
+    assert {each.scheme: each.value(THRESHOLD) for each in what.cells} == {
         "base": None, "small": None, "specreason": 7.0, "base+decode": None, "specreason+decode": 7.0,
     }  # fmt: skip
     pair, decoder = engines(), engines()["base"]
@@ -82,9 +85,9 @@ def test_all_five_schemes_take_turns_in_one_study(tmp_path: Path) -> None:
     order = [row.cell.split()[0] for row in rows]
     assert all(set(order[n : n + 5]) == set(schemes) for n in range(0, 25, 5))
     assert len({tuple(order[n : n + 5]) for n in range(0, 25, 5)}) == 5  # who begins changes
-    verdicts = {row.cell.split()[0]: [step.verdict for step in row.steps] for row in rows}
+    verdicts = {row.cell.split()[0]: [step.outcome for step in row.steps] for row in rows}
     assert verdicts["specreason+decode"] == verdicts["specreason"] == ["accepted", "rejected", "accepted"]
-    assert verdicts["base+decode"] == ["none"] * 3
+    assert verdicts["base+decode"] == ["unjudged"] * 3
     # Each of the three reads a problem before its measured runs; the base model works in two of five schemes.
     with closing(sqlite3.connect(tmp_path / "s.sqlite")) as store:
         read = store.execute("select role, count(*) from readings group by role").fetchall()
@@ -241,8 +244,8 @@ def test_a_study_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None
 
 
 REFUSED = [
-    ("threshold=3,11", "'reasoning.threshold' .* is 11: .*nearest valid value: 9"),
-    ("thresold=3", "there is no setting 'thresold'; did you mean 'reasoning.threshold'"),
+    ("threshold=3,11", "'policy.specreason.threshold' .* is 11: .*nearest valid value: 9"),
+    ("thresold=3", "there is no setting 'thresold'; did you mean 'policy.specreason.threshold'"),
     ("scheme=bas", "did you mean 'base'"),
     ("base.parallel=1,2", r"cannot differ in \[base\]"),
     ("sampling.seed=1,2", "each run has a seed of its own"),
@@ -258,16 +261,17 @@ def test_what_cannot_be_varied_is_refused_with_the_reason(vary: str, words: str)
 
 
 def test_values_are_those_of_toml_or_texts() -> None:
-    vary = ["scheme=specreason", "threshold=5,7.5", "step_delimiter='\\n','a, b'", "hedge=true"]
+    vary = ["scheme=specreason", "threshold=5,7.5", "step_delimiter='\\n','a, b'", "on_reject=hedge"]
     (first, *_, last) = cells_from(vary, "1,4", None, {})
     assert dict(first.overrides) == {
         SCHEME: "specreason",
-        "reasoning.hedge": True,
+        "reasoning.on_reject": "hedge",
         "reasoning.step_delimiter": "\\n",
-        "reasoning.threshold": 5.0,
+        THRESHOLD: 5.0,
     }
     assert (last.value("reasoning.step_delimiter"), last.concurrency) == ("a, b", 4)
-    assert flags_from(["temperature=0", "base.threads=2"]) == {"sampling.temperature": 0, "base.threads": 2}
+    given = assignments("--set", ["temperature=0", "base.threads=2"], list(setting_keys()))
+    assert given == {"sampling.temperature": 0, "base.threads": 2}
 
 
 def test_without_schemes_the_settings_own_and_each_model_alone_are_run() -> None:
@@ -276,7 +280,7 @@ def test_without_schemes_the_settings_own_and_each_model_alone_are_run() -> None
 
 
 def test_models_are_opened_with_a_cache_slot_for_each_place_at_which_a_cell_works() -> None:
-    cells = (cell("base", 3), cell("specreason", 2, drafts_per_step=3, hedge=True))
+    cells = (cell("base", 3), cell("specreason", 2, drafts_per_step=3, on_reject="hedge"))
     settings = with_room(replace(plan(), cells=cells))
     assert (settings.base.parallel, settings.small.parallel) == (6, 9)
     common = Settings.model_validate({"base": {"parallel": 2}})
@@ -369,13 +373,17 @@ def test_every_run_has_a_seed_of_its_own() -> None:
 
 
 def test_steps_survive_their_short_form() -> None:
-    steps = [Draft("small", 7.25, "accepted"), Draft("base", None, "rejected"), Draft("base", None, "none")]
+    steps = [
+        KeptStep("small", "draft", "accepted", {"judge_score": 7.25}),
+        KeptStep("base", "kept_prefix", "rejected", {"judge_score": None, "entropy": 0.5}),
+        KeptStep("base", "base", "unjudged", {}),
+    ]
     assert steps_from_text(steps_to_text(steps)) == steps
 
 
 def test_labels_tell_cells_apart() -> None:
     a, b = (cell("specreason", threshold=value, step_delimiter="\n\n") for value in (7.0, 7.5))
-    assert a.label == 'specreason reasoning.step_delimiter="\\n\\n" reasoning.threshold=7 at-once=1'
+    assert a.label == ('specreason policy.specreason.threshold=7 reasoning.step_delimiter="\\n\\n" at-once=1')
     assert short_names([a, b]) == {a.label: "specreason threshold=7", b.label: "specreason threshold=7.5"}
 
 

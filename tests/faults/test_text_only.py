@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from server import Exchange, FakeServer, chunk, said, serving
 
-from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
+from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Scheme, Settings
 from specreason.engines.chat_format import open_turn
 from specreason.engines.connect import connect
 from specreason.engines.http import HttpEngine
@@ -65,7 +65,7 @@ async def test_a_step_cut_inside_a_control_token_forges_no_turn(fake: FakeServer
     where = EngineSettings(url=fake.url, chat_template="chatml", thinking="on")
     settings = Settings(
         base=where,
-        reasoning=ReasoningSettings(scheme="base", max_step_tokens=cut, token_budget=60),
+        reasoning=ReasoningSettings(scheme=Scheme("base"), max_step_tokens=cut, token_budget=60),
         sampling=SamplingSettings(temperature=0),
     )
     async with SpecReason(settings) as engine:

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from method import method
 from specreason_lab.problems import problems
 
 from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
@@ -189,18 +191,17 @@ async def test_a_prompt_too_long_is_a_context_overflow(pocket: HttpEngine) -> No
         await pieces(pocket, prompt)
     async with SpecReason(SETTINGS, engines={"base": pocket}) as engine:
         with pytest.raises(ContextOverflow, match=r"base\.context"):
-            await engine.solve("word " * (CONTEXT + 1), reasoning=_reasoning("base"))
+            await engine.solve("word " * (CONTEXT + 1), **_asking("base"))
     assert await idle(pocket)
 
 
 # ---------------------------------------------------------------- whole problems
 
 
-def _reasoning(scheme: str, threshold: float = 7.0) -> ReasoningSettings:
+def _asking(scheme: str, **knobs: float) -> Any:
     """The rest is what suits the pair."""
-    return ReasoningSettings.model_validate(
-        {"scheme": scheme, "threshold": threshold, "token_budget": BUDGET}
-    )
+    settings = method(scheme=scheme, token_budget=BUDGET, **knobs)
+    return {"reasoning": settings.reasoning, "policy": settings.policy}
 
 
 def _talking(**reasoning: int) -> Settings:
@@ -215,7 +216,7 @@ def _talking(**reasoning: int) -> Settings:
 @pytest.mark.parametrize("scheme", ["base", "small"])
 async def test_one_model_writes_everything(pocket: HttpEngine, scheme: Role) -> None:
     async with SpecReason(SETTINGS, engines={scheme: pocket}) as engine:
-        result = await engine.solve(PROBLEM, reasoning=_reasoning(scheme))
+        result = await engine.solve(PROBLEM, **_asking(scheme))
     assert result.finished
     assert result.scheme == scheme
     assert {step.author for step in result.steps} == {scheme}
@@ -236,10 +237,10 @@ async def test_a_model_without_a_thinking_block_writes_everything(talker: HttpEn
 
 async def test_speculation_with_every_draft_kept_or_rejected(pocket: HttpEngine) -> None:
     async with SpecReason(SETTINGS, roles=["base", "small"]) as engine:
-        kept = await engine.solve(PROBLEM, reasoning=_reasoning("specreason", 0))
-        strict = await engine.solve(PROBLEM, reasoning=_reasoning("specreason", 9))
+        kept = await engine.solve(PROBLEM, **_asking("specreason", threshold=0))
+        strict = await engine.solve(PROBLEM, **_asking("specreason", threshold=9))
         for role in ("base", "small"):
-            running = engine.engines[role]
+            running = engine.pair.engines[role]
             assert isinstance(running, HttpEngine)
             assert await idle(running)
     for result in (kept, strict):
@@ -256,7 +257,7 @@ async def test_speculation_with_every_draft_kept_or_rejected(pocket: HttpEngine)
 
 async def test_speculation_on_one_server_for_both(pocket: HttpEngine) -> None:
     async with SpecReason(SETTINGS, engines={"base": pocket, "small": pocket}) as engine:
-        result = await engine.solve(PROBLEM, reasoning=_reasoning("specreason", 0))
+        result = await engine.solve(PROBLEM, **_asking("specreason", threshold=0))
     assert result.finished
     assert result.steps
     assert await idle(pocket)
@@ -266,7 +267,7 @@ async def test_leaving_a_problem_stops_the_model(talker: HttpEngine) -> None:
     async with SpecReason(_talking(token_budget=1500), engines={"base": talker}) as engine:
         events = engine.stream("Tell a long story.")
         async for event in events:
-            if event.event == "step_accepted":
+            if event.event == "step_kept":
                 break
         await events.aclose()
     assert await idle(talker)

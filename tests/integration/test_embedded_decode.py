@@ -5,9 +5,10 @@ from math import isclose
 
 import pytest
 import pytest_asyncio
+from method import method
 from specreason_lab.problems import problems
 
-from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Settings
+from specreason.config import EngineSettings, ReasoningSettings, SamplingSettings, Scheme, Settings
 from specreason.engines.chat_format import open_turn
 from specreason.engines.http import HttpEngine
 from specreason.engines.opening import open_decoder
@@ -83,15 +84,10 @@ async def test_all_schemes_run_side_by_side() -> None:
         results = {
             scheme: await session.solve(
                 PROBLEM,
-                reasoning=ReasoningSettings.model_validate(
-                    {
-                        "scheme": scheme,
-                        "threshold": 9,
-                        "token_budget": 40,
-                        "max_step_tokens": 20,
-                        "answer_tokens": 8,
-                    }
+                reasoning=ReasoningSettings(
+                    scheme=Scheme.parse(scheme), token_budget=40, max_step_tokens=20, answer_tokens=8
                 ),
+                policy=method(threshold=9).policy,
             )
             for scheme in ("base", "base+decode", "small", "specreason", "specreason+decode")
         }

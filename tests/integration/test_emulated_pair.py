@@ -10,10 +10,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from method import method
 from openai import AsyncOpenAI
 from serving import until
 
-from specreason import EngineSettings, ReasoningSettings, SamplingSettings, Settings, SpecReason
+from specreason import EngineSettings, SamplingSettings, Settings, SpecReason
 from specreason.config.scheme import Role
 from specreason.emulate.bounds import Schedule, base_alone_s, least_s
 from specreason.emulate.pair import Pair, direct, emulated_models, emulated_pair, listening
@@ -39,13 +40,13 @@ async def engines_before(models: Any) -> dict[Role, HttpEngine]:
     }
 
 
-def solved(profile: Profile, script: Script = SCRIPT, **reasoning: Any) -> tuple[Result, float]:
+def solved(profile: Profile, script: Script = SCRIPT, **given: Any) -> tuple[Result, float]:
     """Problem 17 and the emulated seconds that it took."""
 
     async def main() -> tuple[Result, float]:
         engines = await engines_before(emulated_models(script, profile))
-        settings = Settings(
-            reasoning=ReasoningSettings(judge_prompt="paper", **reasoning), sampling=SamplingSettings(seed=5)
+        settings = method(judge_prompt="paper", **given).model_copy(
+            update={"sampling": SamplingSettings(seed=5)}
         )
         async with SpecReason(settings, engines=engines) as session:
             begun = asyncio.get_running_loop().time()

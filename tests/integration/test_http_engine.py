@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from method import method
 from pydantic import SecretStr
 from specreason_lab.problems import problems
 
@@ -170,7 +171,8 @@ async def test_a_pair_of_endpoints_solves_a_problem(address: Address) -> None:
         pair=PAIR,
         base=address.settings(model=MODEL),
         small=address.settings(model=MODEL),
-        reasoning=ReasoningSettings(token_budget=120, threshold=0),
+        reasoning=ReasoningSettings(token_budget=120),
+        policy=method(threshold=0).policy,
         sampling=SamplingSettings(temperature=0),
     )
     async with SpecReason(settings) as engine:

@@ -94,7 +94,7 @@ async def test_usage_is_streamed_only_when_asked_for(state: Served) -> None:
     assert not any("usage" in chunk for chunk in await streamed(state))
 
 
-# ---------------------------------------------------------------- models and knobs
+# ---------------------------------------------------------------- models and settings
 
 
 async def test_each_model_answers_under_its_own_name(state: Served) -> None:
@@ -111,17 +111,20 @@ async def test_each_model_answers_under_its_own_name(state: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "authors"),
+    ("given", "authors"),
     [
-        ({"threshold": 0}, ["small", "small", "small"]),
-        ({"threshold": 9, "first_n_base_steps": 2}, ["base", "base", "small"]),
+        ({"policy": {"specreason": {"threshold": 0}}}, ["small", "small", "small"]),
+        (
+            {"policy": {"specreason": {"threshold": 9, "first_n_base_steps": 2}}},
+            ["base", "base", "small"],
+        ),
         ({"scheme": "base"}, ["base", "base", "base"]),
-        ({"judge_method": "expected"}, ["small", "base", "small"]),
+        ({"policy": {"specreason": {"judge_method": "expected"}}}, ["small", "base", "small"]),
         ({"step_delimiter": "\n\n", "lookahead": 0.0}, ["small", "base", "small"]),
     ],
 )
-async def test_settings_go_with_the_request(state: Served, knobs: Json, authors: list[str]) -> None:
-    reply = await whole(state, specreason={**knobs, "include_steps": True})
+async def test_settings_go_with_the_request(state: Served, given: Json, authors: list[str]) -> None:
+    reply = await whole(state, specreason={**given, "include_steps": True})
     steps = reply["specreason"]["choices"][0]["steps"]
     assert [step["author"] for step in steps] == authors
 
@@ -131,20 +134,6 @@ async def test_under_auto_a_step_says_why_it_was_written_so(state: Served) -> No
     first, *_ = reply["specreason"]["choices"][0]["steps"]
     assert first["author"] == "base"
     assert first["plan"] == "what the base model needs is not known yet"
-
-
-async def test_steps_are_told_when_asked_for(state: Served) -> None:
-    reply = await whole(state, specreason={"include_steps": True})
-    steps = reply["specreason"]["choices"][0]["steps"]
-    assert [step["verdict"] for step in steps] == ["accepted", "rewritten", "accepted"]
-    assert [step["score"] for step in steps] == [9, 2, 9]
-    assert steps[1]["rejection"] == "score"
-    assert [step["small_tokens"] for step in steps] == [steps[0]["tokens"], 0, steps[2]["tokens"]]
-    assert {"draft_s", "score_s", "write_s"} <= set(steps[1])
-    chunks = await streamed(state, specreason={"include_steps": True})
-    told = [chunk["specreason"]["step"]["text"] for chunk in chunks if "step" in chunk.get("specreason", {})]
-    assert "".join(told) == THINKING
-    assert "steps" not in (await whole(state))["specreason"]["choices"][0]
 
 
 async def test_a_thinking_budget_closes_thinking(state: Served) -> None:

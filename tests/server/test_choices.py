@@ -16,7 +16,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 SECRET = "the secret of the pyramids"
 
 
-async def test_metrics_tell_steps_tokens_scores_and_times() -> None:
+async def test_metrics_count_steps_tokens_signals_and_times() -> None:
     async with served() as state:
         for stream in (False, True):
             assert (await state.chat(stream=stream)).status_code == 200
@@ -28,8 +28,11 @@ async def test_metrics_tell_steps_tokens_scores_and_times() -> None:
         assert await metric("steps_total", author="base") == 2
         assert await metric("drafts_total", verdict="accepted") == 4
         assert await metric("drafts_total", verdict="rejected_score") == 2
-        assert await metric("score_count") == 6
-        assert await metric("score_bucket", le="2.0") == 2
+        assert await metric("signal_count", model="specreason", signal="judge_score") == 6
+        assert await metric("signal_bucket", signal="judge_score", le="1.0") == 0
+        assert await metric("signal_bucket", signal="judge_score", le="2.0") == 2
+        assert await metric("signal_seconds_count", model="specreason", signal="judge_score") == 6
+        assert 0 < await metric("signal_seconds_sum", signal="judge_score") < 10
         assert await metric("generated_tokens_total", role="small", phase="draft") == 32
         assert await metric("delivered_tokens_total", role="base", phase="answer") == 6
         assert await metric("first_step_seconds_count") == 2
@@ -41,13 +44,24 @@ async def test_metrics_tell_steps_tokens_scores_and_times() -> None:
         assert await metric("queue_depth") == await metric("running") == 0
 
 
-async def test_metrics_tell_of_failing_engines() -> None:
+async def test_a_reply_without_a_score_is_measured_and_has_no_value() -> None:
+    async with served(pair(base(scores={"is 9": "no digit"}))) as state:
+        reply = await state.chat(specreason={"include_steps": True})
+        choice = reply.json()["specreason"]["choices"][0]
+        assert choice["rejections"] == {"unscorable": 1}
+        assert choice["steps"][1]["signals"] == {"judge_score": None}
+        assert await state.metric("drafts_total", verdict="rejected_unscorable") == 1
+        assert await state.metric("signal_seconds_count", signal="judge_score") == 3
+        assert await state.metric("signal_count", signal="judge_score") == 2
+
+
+async def test_metrics_count_failing_engines() -> None:
     lost = EngineUnavailable("gone", engine="small")
     broken = EngineUnavailable("gone", engine="base")
     async with served(pair(base(), small(failures={0: lost}))) as state:
         assert (await state.chat()).status_code == 200
         assert await state.metric("degraded_total") == 1
-        assert await state.metric("engine_errors_total", kind="drafter_lost") == 1
+        assert await state.metric("engine_errors_total", kind="fallback") == 1
     async with served(pair(base(failures={0: broken})), resume_within=0) as state:
         await state.chat()
         assert await state.metric("requests_total", status="503", outcome="engine_unavailable") == 1
@@ -61,7 +75,7 @@ def collector() -> tuple[Tracer, InMemorySpanExporter]:
     return provider.get_tracer("test"), exporter
 
 
-async def test_spans_tell_request_step_draft_score_rewrite(
+async def test_spans_are_request_step_draft_signal_rewrite(
     collector: tuple[Tracer, InMemorySpanExporter],
 ) -> None:
     tracer, exporter = collector
@@ -79,7 +93,7 @@ async def test_spans_tell_request_step_draft_score_rewrite(
         for span in spans
     ]
     assert names.count(("step", "chat specreason")) == 3
-    assert names.count(("draft", "step")) == names.count(("score", "step")) == 3
+    assert names.count(("draft", "step")) == names.count(("judge_score", "step")) == 3
     assert names.count(("rewrite", "step")) == 1
     assert names.count(("answer", "chat specreason")) == 1
     request = next(span for span in spans if span.name == "chat specreason")

@@ -60,7 +60,7 @@ def test_knobs_go_in_the_extra_body(client: OpenAI) -> None:
         reasoning_effort="low",
         temperature=0,
         seed=1,
-        extra_body={"specreason": {"threshold": 0, "include_steps": True}},
+        extra_body={"specreason": {"policy": {"specreason": {"threshold": 0}}, "include_steps": True}},
     )
     report = (reply.model_extra or {})["specreason"]
     assert [step["author"] for step in report["choices"][0]["steps"]] == ["small"] * 3

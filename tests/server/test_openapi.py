@@ -54,16 +54,23 @@ TURNS = st.lists(
     ),
     max_size=3,
 )
-KNOBS = st.fixed_dictionaries(
+RULE: st.SearchStrategy[Json] = st.fixed_dictionaries(
     {},
     optional={
         "threshold": st.floats(0, 9),
         "first_n_base_steps": st.integers(0, 5),
+        "judge_method": st.sampled_from(["greedy", "expected", None]),
+        "judge_prompt": st.sampled_from(["auto", "paper", "inline"]),
+    },
+)
+KNOBS: st.SearchStrategy[Json] = st.fixed_dictionaries(
+    {},
+    optional={
+        "policy": st.fixed_dictionaries({}, optional={"specreason": RULE}),
+        "on_reject": st.sampled_from(["rewrite", "keep_prefix"]),
         "max_step_tokens": st.integers(1, 20),
         "answer_tokens": st.integers(1, 20),
         "token_budget": st.integers(1, 30),
-        "judge_method": st.sampled_from(["greedy", "expected", None]),
-        "judge_prompt": st.sampled_from(["auto", "paper", "inline"]),
         "budget_counts": st.sampled_from(["kept", "generated"]),
         "answer_by": st.sampled_from(["base", "small"]),
         "instruction": st.text(max_size=20),

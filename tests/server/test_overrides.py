@@ -47,17 +47,17 @@ class WithPolicies(Strict):
 
 def test_every_setting_of_the_method_can_be_sent() -> None:
     made = RequestSettings.model_fields
-    assert set(made) == {*ReasoningSettings.model_fields, "include_steps"}
+    assert set(made) == {*ReasoningSettings.model_fields, "policy", "include_steps"}
     for name, field in ReasoningSettings.model_fields.items():
         assert made[name].description == field.description
 
 
 def test_a_policy_brings_its_settings_into_the_request() -> None:
     sent = WithPolicies.model_validate_json(
-        '{"threshold": 8, "policy": {"router": {"tau": 2, "window": 3.0}}}'
+        '{"lookahead": 2, "policy": {"router": {"tau": 2, "window": 3.0}}}'
     )
     assert sent.model_dump(exclude_none=True) == {
-        "threshold": 8,
+        "lookahead": 2,
         "policy": {"router": {"tau": 2, "window": 3}},
     }
     router = WithPolicies.model_json_schema()["$defs"]["Router"]["properties"]

@@ -10,6 +10,7 @@ from serving import Json, Served, asking, base, pair, served, small
 from specreason.errors import ContextOverflow, EngineRejected, EngineTimeout, EngineUnavailable
 from specreason.server.replies import ErrorReply
 
+RULE = "specreason.policy.specreason"
 KEY, OTHER_KEY = "key-of-the-first", "key-of-the-other"
 
 
@@ -43,8 +44,12 @@ async def refused(state: Served, status: int = 400, **body: Any) -> Json:
         ({"reasoning_effort": "none", "specreason": {"token_budget": 9}}, "specreason.token_budget"),
         ({"reasoning_effort": "low", "specreason": {"token_budget": 9}}, "specreason.token_budget"),
         ({"specreason": {"token_budget": 1001}}, "specreason.token_budget"),
-        ({"specreason": {"threshold": 11}}, "specreason.threshold"),
-        ({"specreason": {"treshold": 7}}, "specreason.treshold"),
+        ({"specreason": {"policy": {"specreason": {"threshold": 11}}}}, RULE + ".threshold"),
+        ({"specreason": {"policy": {"specreason": {"treshold": 7}}}}, RULE + ".treshold"),
+        ({"specreason": {"policy": {"specreson": {"threshold": 7}}}}, "specreason.policy.specreson"),
+        ({"specreason": {"threshold": 7}}, "specreason.threshold"),
+        ({"specreason": {"on_reject": "salvage"}}, "specreason.on_reject"),
+        ({"specreason": {"scheme": "bass"}}, "specreason.scheme"),
         ({"specreason": {"lookahead": 17}}, "specreason.lookahead"),
         ({"specreason": {"judge": "greedy"}}, "specreason.judge"),
         ({"model": "scripted-base", "specreason": {"scheme": "small"}}, "specreason.scheme"),
@@ -89,7 +94,14 @@ async def test_a_scheme_that_needs_what_was_not_started_is_refused(state: Served
 
 async def test_a_misspelt_field_gets_a_hint(state: Served) -> None:
     assert "did you mean 'temperature'?" in (await refused(state, temprature=1))["message"]
-    assert "did you mean 'threshold'?" in (await refused(state, specreason={"treshold": 1}))["message"]
+    misspelt: list[tuple[Json, str]] = [
+        ({"policy": {"specreason": {"treshold": 1}}}, "did you mean 'threshold'?"),
+        ({"policy": {"specreson": {"threshold": 1}}}, "did you mean 'specreason'?"),
+        ({"tresholt": 1}, f"did you mean '{RULE}.threshold'?"),
+        ({"on_rejection": "hedge"}, "did you mean 'on_reject'?"),
+    ]
+    for given, hint in misspelt:
+        assert hint in (await refused(state, specreason=given))["message"]
 
 
 SAID: list[tuple[Json, str]] = [
@@ -98,7 +110,12 @@ SAID: list[tuple[Json, str]] = [
         {"logprob": True},
         "unknown field 'logprob'; this API has no such field (docs/api.md)",
     ),
-    ({"threshold": 5}, "unknown field 'threshold'; did you mean 'specreason.threshold'?"),
+    ({"threshold": 5}, "unknown field 'threshold'; did you mean 'specreason.policy.specreason.threshold'?"),
+    (
+        {"specreason": {"threshold": 5}},
+        "unknown field 'specreason.threshold'; did you mean 'specreason.policy.specreason.threshold'?",
+    ),
+    ({"lookahead": 5}, "unknown field 'lookahead'; did you mean 'specreason.lookahead'?"),
     (
         {"specreason": {"temperature": 1}},
         "unknown field 'specreason.temperature'; did you mean 'temperature', outside of 'specreason'?",
@@ -116,8 +133,25 @@ SAID: list[tuple[Json, str]] = [
     ({"n": 1.5}, "'n' is 1.5; it must be a whole number"),
     ({"user": 5}, "'user' is 5; it must be a string"),
     (
-        {"specreason": {"judge_prompt": "most"}},
-        "'specreason.judge_prompt' is \"most\"; it must be 'auto', 'paper' or 'inline'",
+        {"specreason": {"policy": {"specreason": {"judge_prompt": "most"}}}},
+        "'specreason.policy.specreason.judge_prompt' is \"most\"; it must be 'auto', 'paper' or 'inline'",
+    ),
+    (
+        {"specreason": {"policy": {"specreason": {"threshold": 11}}}},
+        "'specreason.policy.specreason.threshold' is 11; it must be at most 9",
+    ),
+    (
+        {"specreason": {"scheme": "bass"}},
+        "'specreason.scheme' is \"bass\"; it must be one of base, small, specreason, base+decode, "
+        "specreason+decode; did you mean 'base'?",
+    ),
+    (
+        {"specreason": {"on_reject": "salvage"}},
+        "'specreason.on_reject': it must be one of hedge, keep_prefix, rewrite",
+    ),
+    (
+        {"specreason": {"schedule": "parallel"}},
+        "'specreason.schedule': it must be one of auto, lookahead, sequential",
     ),
     ({"messages": "x" * 200}, "'messages' is a long string; it must be a list"),
     (

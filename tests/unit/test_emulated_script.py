@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from specreason.reasoning.judge import score
 
 from specreason.emulate.reading import Mark, read
 from specreason.emulate.script import Script
@@ -13,6 +12,7 @@ from specreason.emulate.speech import distribution, said
 from specreason.emulate.tokens import END, THINK, TURN, decode, encode
 from specreason.errors import ConfigError
 from specreason.reasoning.prompts import INLINE_JUDGE, JUDGE_OPENING, JUDGE_QUESTION
+from specreason.reasoning.signals.digits import score
 
 SCRIPT = Script(seed=3)
 OPENED = f"{TURN}user\nThis is problem 17.{END}\n{TURN}assistant\n{THINK}\n"
@@ -132,7 +132,7 @@ def test_without_a_template_the_reply_begins_with_the_first_step() -> None:
 
 
 @pytest.mark.parametrize("by", ["choice", "seed"])
-def test_what_tells_drafts_apart(by: str) -> None:
+def test_what_sets_drafts_apart(by: str) -> None:
     script = Script(samples_by="seed" if by == "seed" else "choice")
     assert script.sample(2, 40) == (42 if by == "seed" else 2)
     assert script.sample(2, None) == 2

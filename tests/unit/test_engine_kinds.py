@@ -61,7 +61,7 @@ def test_the_kind_follows_from_the_url_unless_it_is_set(
 
 
 async def test_an_engine_of_a_foreign_package_solves(opened: list[ScriptedEngine]) -> None:
-    settings = Settings(base=FOREIGN, small=FOREIGN, reasoning=ReasoningSettings(hedge=True))
+    settings = Settings(base=FOREIGN, small=FOREIGN, reasoning=ReasoningSettings(on_reject="hedge"))
     async with SpecReason(settings) as pair:
         result = await pair.solve("What is 2 + 2?")
     assert result.answer == "4"

@@ -55,8 +55,8 @@ def test_only_a_line_feed_ends_a_line() -> None:
 
 
 def test_settings_keys_and_templates_may_have_a_byte_order_mark(tmp_path: Path) -> None:
-    (tmp_path / "s.toml").write_text("[reasoning]\r\nthreshold = 3\r\n", encoding="utf-8-sig")
-    assert load_settings(tmp_path / "s.toml", env={}).reasoning.threshold == 3
+    (tmp_path / "s.toml").write_text("[reasoning]\r\ntoken_budget = 3\r\n", encoding="utf-8-sig")
+    assert load_settings(tmp_path / "s.toml", env={}).reasoning.token_budget == 3
     (tmp_path / "keys").write_text("first-long-key\nsecond-long-key\n", encoding="utf-8-sig")
     keys = load_keys(ServerSettings(api_keys_file=tmp_path / "keys"))
     keys.holder({b"authorization": b"Bearer first-long-key"})

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 
 import pytest
-from specreason.reasoning.judge import CANDIDATES, DIGITS, score
+from method import method
 from specreason_lab.problems import problems
 
 from specreason import (
@@ -20,16 +20,15 @@ from specreason import (
     EngineSettings,
     Event,
     Finished,
-    ReasoningSettings,
     SamplingSettings,
     Settings,
+    SignalMeasured,
     SpecReason,
     Started,
-    StepAccepted,
     StepDrafted,
+    StepKept,
+    StepRecord,
     StepRejected,
-    StepRewritten,
-    StepScored,
     ThinkingEnded,
     fold,
 )
@@ -39,6 +38,7 @@ from specreason.engines.http import HttpEngine
 from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Capabilities, Prompt, Sampling, Segment
 from specreason.models import catalogue
+from specreason.reasoning.signals.digits import CANDIDATES, DIGITS, score
 
 BASE_URL, SMALL_URL = os.environ.get("VLLM_BASE_URL"), os.environ.get("VLLM_SMALL_URL")
 DECODE_URL = os.environ.get("VLLM_DECODE_URL")
@@ -239,16 +239,17 @@ async def test_an_unknown_model_is_refused_with_what_is_served() -> None:
 # ---------------------------------------------------------------- the whole loop
 
 
-def settings(thinking: bool = True, **reasoning: object) -> Settings:
+def settings(thinking: bool = True, **given: object) -> Settings:
     """Without thinking: a chat template that opens no thinking block, whatever the pair makes of it."""
     template = "auto" if thinking else "chatml"
+    lengths = {"token_budget": BUDGET, "max_step_tokens": STEP, "answer_tokens": ANSWER}
+    asked = method(**lengths, **given)
     return Settings(
         pair=PAIR.name,
         base=EngineSettings(url=BASE_URL, chat_template=template),
         small=EngineSettings(url=SMALL_URL, chat_template=template),
-        reasoning=ReasoningSettings.model_validate(
-            {"token_budget": BUDGET, "max_step_tokens": STEP, "answer_tokens": ANSWER} | reasoning
-        ),
+        reasoning=asked.reasoning,
+        policy=asked.policy,
         sampling=SamplingSettings(seed=5),
     )
 
@@ -256,6 +257,14 @@ def settings(thinking: bool = True, **reasoning: object) -> Settings:
 async def events_of(chosen: Settings) -> list[Event]:
     async with SpecReason(chosen) as session:
         return [event async for event in session.stream(PROBLEM)]
+
+
+def kept(events: list[Event]) -> list[StepRecord]:
+    return [event.step for event in events if isinstance(event, StepKept)]
+
+
+def scores(events: list[Event]) -> list[SignalMeasured]:
+    return [event for event in events if isinstance(event, SignalMeasured) and event.name == "judge_score"]
 
 
 async def test_the_pair_solves_its_problems() -> None:
@@ -281,13 +290,13 @@ def check(events: list[Event]) -> None:
     assert result.degraded is None
     assert [event.at for event in events] == sorted(event.at for event in events)
 
-    accepted = [event for event in events if isinstance(event, StepAccepted)]
-    assert [event.index for event in accepted] == list(range(len(accepted)))
+    steps = kept(events)
+    assert [step.index for step in steps] == list(range(len(steps)))
     # A busy server sends several tokens in one chunk, which no step divides.
-    assert all(0 < event.tokens < STEP + 10 for event in accepted[:-1])
+    assert all(0 < step.tokens < STEP + 10 for step in steps[:-1])
     (ended,) = [event for event in events if isinstance(event, ThinkingEnded)]
-    assert ended.steps == len(accepted)
-    assert ended.tokens == sum(event.tokens for event in accepted) <= BUDGET
+    assert ended.steps == len(steps)
+    assert ended.tokens == sum(step.tokens for step in steps) <= BUDGET
 
     calls = [event for event in events if isinstance(event, CallEnded)]
     assert all(call.prompt_tokens for call in calls)
@@ -301,7 +310,8 @@ def check(events: list[Event]) -> None:
     assert any(isinstance(event, AnswerDelta) for event in events)
     for role, tokens in result.tokens.items():
         scoring = sum(call.generated_tokens for call in calls if (call.role, call.phase) == (role, "score"))
-        assert tokens.generated == tokens.kept + tokens.discarded + scoring
+        assert tokens.scored == scoring
+        assert tokens.generated == tokens.kept + tokens.discarded + tokens.scored
 
 
 @pytest.mark.parametrize("thinking", [False, True])
@@ -309,9 +319,10 @@ def check(events: list[Event]) -> None:
 async def test_one_model_alone(scheme: str, thinking: bool) -> None:
     events = await events_of(settings(thinking, scheme=scheme))
     check(events)
-    assert {event.author for event in events if isinstance(event, StepAccepted)} == {scheme}
+    assert {step.author for step in kept(events)} == {scheme}
     assert any(isinstance(event, StepDrafted) for event in events) == (scheme == "small")
-    assert not any(isinstance(event, StepScored | StepRejected | StepRewritten) for event in events)
+    assert not any(isinstance(event, SignalMeasured | StepRejected) for event in events)
+    assert {step.outcome for step in kept(events)} == {"unjudged"}
 
 
 @pytest.mark.parametrize("judge_prompt", ["paper", "inline"])
@@ -323,9 +334,9 @@ async def test_threshold_0_keeps_every_draft_that_has_a_score(thinking: bool, ju
     result = fold(events)
     rejected = {event.reason for event in events if isinstance(event, StepRejected)}
     assert rejected <= {"unscorable", "repetition"}
-    scored = [event for event in events if isinstance(event, StepScored)]
+    scored = scores(events)
     assert scored
-    assert all(len(event.digits) == len(DIGITS) for event in scored)
+    assert all(len(event.details["digits"]) == len(DIGITS) for event in scored)
     if not thinking or judge_prompt == "paper":
         return  # the pair was trained to answer the other question, inside its thinking
     assert result.accepted > 0
@@ -339,7 +350,7 @@ async def test_threshold_9_rewrites_the_drafts(thinking: bool) -> None:
     check(events)
     result = fold(events)
     rejected = [event for event in events if isinstance(event, StepRejected)]
-    rewritten = [event for event in events if isinstance(event, StepRewritten)]
+    rewritten = [step for step in kept(events) if step.origin == "rewrite"]
     assert result.drafts == len(rejected) == len(rewritten) > 0
     assert result.accepted == 0
     assert {step.author for step in result.steps} == {"base"}
@@ -348,9 +359,8 @@ async def test_threshold_9_rewrites_the_drafts(thinking: bool) -> None:
 async def test_greedy_scores() -> None:
     events = await events_of(settings(threshold=0, judge_method="greedy"))
     check(events)
-    for event in events:
-        if isinstance(event, StepScored):
-            assert event.value is None or event.value == int(event.value)
+    for event in scores(events):
+        assert event.value is None or event.value == int(event.value)
 
 
 async def test_problems_side_by_side() -> None:
@@ -363,11 +373,11 @@ async def test_a_run_that_is_left_stops_both_servers() -> None:
     async with SpecReason(settings(threshold=0)) as session:
         stream = session.stream(PROBLEM)
         async for event in stream:
-            if isinstance(event, StepAccepted):
+            if isinstance(event, StepKept):
                 break
         await stream.aclose()
         for role in ("base", "small"):
-            engine = session.engines[role]
+            engine = session.pair.engines[role]
             assert isinstance(engine, HttpEngine)
             assert await comes_to(engine, 0)
 
@@ -375,15 +385,15 @@ async def test_a_run_that_is_left_stops_both_servers() -> None:
 # ---------------------------------------------------------------- a server that drafts tokens itself
 
 
-async def solved_by(scheme: str, **knobs: object) -> list[Event]:
-    settings = Settings.model_validate(
-        {
-            "pair": catalogue.POCKET_PAIR,
-            "base": {"url": BASE_URL, "decode_url": DECODE_URL},
-            "small": {"url": SMALL_URL},
-            "reasoning": {"scheme": scheme, "judge_prompt": "inline", "token_budget": BUDGET} | knobs,
-            "sampling": {"temperature": 0},
-        }
+async def solved_by(scheme: str, **given: object) -> list[Event]:
+    asked = method(scheme=scheme, judge_prompt="inline", token_budget=BUDGET, **given)
+    settings = Settings(
+        pair=catalogue.POCKET_PAIR,
+        base=EngineSettings(url=BASE_URL, decode_url=DECODE_URL),
+        small=EngineSettings(url=SMALL_URL),
+        reasoning=asked.reasoning,
+        policy=asked.policy,
+        sampling=SamplingSettings(temperature=0),
     )
     async with SpecReason(settings) as pair:
         return [event async for event in pair.stream(PROBLEM)]
@@ -400,8 +410,7 @@ async def test_several_tokens_in_a_chunk_are_taken_apart() -> None:
 
 async def test_steps_end_where_they_do_without_speculation() -> None:
     plain, speculating = [
-        [event.text for event in await solved_by(scheme) if isinstance(event, StepAccepted)]
-        for scheme in ("base", "base+decode")
+        [step.text for step in kept(await solved_by(scheme))] for scheme in ("base", "base+decode")
     ]
     assert len(plain) > 2
     assert speculating == plain
@@ -409,9 +418,9 @@ async def test_steps_end_where_they_do_without_speculation() -> None:
 
 async def test_a_speculating_server_judges_and_rewrites() -> None:
     events = await solved_by("specreason+decode", threshold=9)
-    scores = [event.value for event in events if isinstance(event, StepScored)]
-    assert scores
-    assert all(score is not None for score in scores)
-    rewritten = [event.text for event in events if isinstance(event, StepRewritten)]
+    scored = scores(events)
+    assert scored
+    assert all(event.value is not None for event in scored)
+    rewritten = [step.text for step in kept(events) if step.origin == "rewrite"]
     assert rewritten
     assert all(text.endswith("\n\n") for text in rewritten[:-1])

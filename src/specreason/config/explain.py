@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from specreason.config.load import env_name, leaves
 from specreason.config.scheme import Scheme, known_schemes
+from specreason.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,9 @@ class Knob:
     env: str
 
 
-def knobs() -> Iterator[Knob]:
-    """Every knob, in the order of the sections."""
-    for key, field in leaves():
+def knobs(section: type[BaseModel] = Settings) -> Iterator[Knob]:
+    """Every knob of `section`, in the order of its parts."""
+    for key, field in leaves(section):
         extra: Any = field.json_schema_extra
         yield Knob(
             key=key,

@@ -89,7 +89,9 @@ class RequestSettings(Strict):
 
     include_steps: Annotated[
         bool,
-        Field(description="Report each step in the response: text, author, score, verdict, timings."),
+        Field(
+            description="Report each step in the response: text, author, origin, outcome, signals, seconds."
+        ),
     ] = False
 
     def given(self, *, include: set[str] | None = None, exclude: Collection[str] = ()) -> dict[str, Any]:

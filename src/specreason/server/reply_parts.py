@@ -13,7 +13,7 @@ from specreason.server.tool_calls import Call
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """A kept step of a choice; `text` is empty where the client wants no thinking."""
+    """A kept step of a choice; `text` is empty where the client wants no thinking, or the step only ends it."""
 
     account: Account
     text: str
@@ -61,7 +61,7 @@ async def reply_parts(solving: Solving) -> AsyncGenerator[ReplyPart, None]:
         async for happened in events:
             account, reader = happened.account, readers[happened.account.index]
             match happened.event:
-                case StepKept(step=step) if step.text:
+                case StepKept(step=step):
                     yield Thinking(account, step.text if asked.include_thinking else "", step)
                 case AnswerDelta(text=text):
                     if now := text if reader is None else reader.take(text):

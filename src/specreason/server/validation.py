@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from specreason.config.load import leaves
 from specreason.server.errors import Refused
 from specreason.server.fields import NEUTRAL
 from specreason.server.messages import ROLES
@@ -43,6 +44,7 @@ _MUST: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than": lambda limits: f"must be less than {_number(limits['lt'])}",
     "less_than_equal": lambda limits: f"must be at most {_number(limits['le'])}",
     "literal_error": lambda limits: f"must be {limits['expected']}",
+    "value_error": lambda limits: str(limits["error"]).removeprefix("it "),  # of the setting's own check
 }
 
 
@@ -130,12 +132,21 @@ def _nearest(path: Sequence[str], body: type[BaseModel]) -> str:
     name = path[-1]
     inside = len(path) > 1
     place = _place(path[:-1], body)
-    if not inside and name in RequestSettings.model_fields:
-        return f"did you mean 'specreason.{name}'?"
+    knobs: Mapping[str, str] = _knobs() if path[0] == "specreason" or not inside else {}
+    if name in knobs:
+        return f"did you mean '{knobs[name]}'?"
     if inside and name in _offered(body):
         return f"did you mean '{name}', outside of '{path[0]}'?"
-    close = difflib.get_close_matches(name, _offered(place) if place else [], n=1, cutoff=_CLOSE)
-    return f"did you mean '{close[0]}'?" if close else "this API has no such field (docs/api.md)"
+    for names in ({name: name for name in _offered(place)} if place else {}, knobs):
+        for close in difflib.get_close_matches(name, names, n=1, cutoff=_CLOSE):
+            return f"did you mean '{names[close]}'?"
+    return "this API has no such field (docs/api.md)"
+
+
+@cache
+def _knobs() -> Mapping[str, str]:
+    """Where each setting of the method stands in a request, by its last name."""
+    return {key.rpartition(".")[2]: f"specreason.{key}" for key, _ in leaves(RequestSettings)}
 
 
 def _offered(place: type[BaseModel]) -> list[str]:
