@@ -40,6 +40,7 @@ def built(folder: Path) -> Package:
             continue
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+    (folder / "my_rules" / "__init__.py").touch()
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     info = folder / f"my_rules-{project['version']}.dist-info"
     info.mkdir()
