@@ -1,4 +1,4 @@
-"""Solve one problem on the embedded pair, from Python: steps as they come, then the account.
+"""Solve one problem on the embedded pair, from Python: steps as they come, then the counts.
 
 .venv/bin/specreason models pull
 .venv/bin/python examples/library.py
