@@ -49,9 +49,9 @@ def main() -> None:
     overhead = {tokens: overhead_ms(tokens) for tokens in (1_000, 30_000)}
     for tokens, milliseconds in overhead.items():
         print(f"own overhead per step at {tokens} tokens of context: {milliseconds:.3f} ms (median)")
-    method = {"instruction": arguments.instruction, "threshold": arguments.threshold}
-    limits = {"token_budget": 1024, "max_step_tokens": 256}
-    common = resolve(Settings.model_validate({"reasoning": method | limits, "sampling": GREEDY}))
+    method = {"instruction": arguments.instruction, "token_budget": 1024, "max_step_tokens": 256}
+    policy = {"specreason": {"threshold": arguments.threshold}}
+    common = resolve(Settings.model_validate({"reasoning": method, "policy": policy, "sampling": GREEDY}))
     cells = {scheme: cell(scheme) for scheme in arguments.schemes.split(",")}
     plan = Plan(chosen_task(arguments), list(cells.values()), common)
     with stored(arguments.store) as store:

@@ -7,7 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from specreason.config.explain import as_markdown, knobs
+from specreason import extensions
+from specreason.config.explain import Knob, as_markdown, knobs
 from specreason.server.overrides import RequestSettings
 
 DOCS = Path(__file__).parent
@@ -28,7 +29,13 @@ Settings come from three places. Each one goes before those above it:
 
 An unknown name in any of them is an error. `specreason config` shows what the file and the environment set.
 `SPECREASON_CACHE` is no setting of a run: it is the folder of the weights (see [models](models.md)).
-The sections `[base]` and `[small]` have the same keys.
+
+- The sections `[base]` and `[small]` have the same keys. So has `[models.NAME]` for each further model that a
+  policy asks.
+- Each policy has a section `[policy.NAME]` with its knobs. An installed package can
+  [add policies](extending.md#a-policy); `specreason config --explain` lists their sections too.
+- Every command takes `--set KEY=VALUE`. The last part of a key is enough if no other key of `[reasoning]`,
+  `[sampling]` and `[policy.*]` ends like that: `--set threshold=6` sets `policy.specreason.threshold`.
 
 """
 
@@ -44,11 +51,18 @@ def pages() -> dict[Path, str]:
 def request_settings() -> str:
     """The table of the `specreason` object of a request."""
     rows = ["| field | type | range, unit | meaning |", "|---|---|---|---|"]
-    for knob in knobs(RequestSettings):
-        span = ", ".join(part for part in (knob.range, knob.unit) if part)
-        kind = knob.type.replace("|", "\\|")
-        rows.append(f"| `{knob.key}` | {kind} | {span} | {knob.description} |")
+    steps = RequestSettings.model_fields["include_steps"]
+    rows.append(f"| `include_steps` | bool |  | {steps.description} |")
+    for knob in knobs():
+        if knob.key.startswith(("reasoning.", "policy.")):
+            rows.append(_row(knob.key.removeprefix("reasoning."), knob))
     return "\n".join(rows) + "\n"
+
+
+def _row(field: str, knob: Knob) -> str:
+    span = ", ".join(part for part in (knob.range, knob.unit) if part)
+    kind = knob.type.replace("|", "\\|")
+    return f"| `{field}` | {kind} | {span} | {knob.description} |"
 
 
 def main(arguments: list[str]) -> int:
@@ -66,5 +80,11 @@ def main(arguments: list[str]) -> int:
     return 1 if stale else 0
 
 
+def no_packages(group: str) -> tuple[()]:
+    """What other packages add to this environment is no part of our pages."""
+    return ()
+
+
 if __name__ == "__main__":
+    setattr(extensions, "entry_points", no_packages)  # noqa: B010
     sys.exit(main(sys.argv[1:]))

@@ -1,21 +1,21 @@
 """The record of a step, made where it is known how the step came about."""
 
-from collections.abc import Mapping
-
 from specreason.reasoning.policies.contract import Reject
 from specreason.reasoning.records import Phase, StepRecord
 from specreason.reasoning.repairs.contract import Replacement
 from specreason.reasoning.schedules.contract import Verified
+from specreason.reasoning.signals.contract import Signals
 from specreason.reasoning.steps import Step
 
 
-def unasked_record(
-    index: int, step: Step, seconds: float, signals: Mapping[str, float | None], plan: str | None
-) -> StepRecord:
-    """Of a step that the base model wrote without a draft before it."""
+def unasked_record(index: int, step: Step, seconds: float, known: Signals, plan: str | None) -> StepRecord:
+    """Of a step that the base model wrote without a draft before it; `known`: of its place."""
+    spent: dict[Phase, float] = {"base": seconds}
+    if known.measured:
+        spent["score"] = sum(one.seconds for one in known.measured)
     return StepRecord(
         index, step.text, "base", "base", "unjudged", step.tokens, step.end,
-        signals=signals, seconds={"base": seconds}, plan=plan,
+        signals=known.readings(0), seconds=spent, plan=plan,
     )  # fmt: skip
 
 

@@ -84,9 +84,9 @@ class Loop:
         await self.report.signals(self.measuring.unreported(chain), chain.length)
         await self.writers.pause_drafters()
         step, seconds = await base.next_step(chain, "base", self.thinking.left(chain))
-        signals = self.measuring.known_of(chain).readings(0)
+        known = self.measuring.known_of(chain)
         after = await self.writers.read(chain, step, "base")
-        await self.keep(step, after, unasked_record(chain.length, step, seconds, signals, self.reason(plan)))
+        await self.keep(step, after, unasked_record(chain.length, step, seconds, known, self.reason(plan)))
 
     async def speculate(self, work: Speculating, plan: Plan) -> None:
         """Drafts and verdicts, as long as the plan stays the same and drafts are accepted."""

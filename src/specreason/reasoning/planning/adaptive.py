@@ -69,9 +69,9 @@ class Adaptive:
         behind = f"{max(lag, -costs.saved):.2f} s behind the base model alone"
         if not costs.known:
             # A policy may look at place after place and let the base model write: that costs, too.
-            wasteful = late and account.base_alone > 0
-            plan = _BASE if wasteful else self._plainest
-            return replace(plan, reason=behind if wasteful else "what a draft costs is not known yet")
+            no_look = late or (costs.look.seen > _FREE and costs.saved < costs.look.value)
+            plan = _BASE if no_look and costs.look.seen else self._plainest
+            return replace(plan, reason=behind if plan == _BASE else "what a draft costs is not known yet")
         possible = [plan for plan in self._choices if plan == self._plainest or costs.lets_in(self, plan)]
         best = min(possible, key=costs.seconds)
         if self._plan in possible and costs.seconds(best) > _BETTER * costs.seconds(self._plan):
@@ -110,6 +110,8 @@ class Adaptive:
             if self._plan == self._plainest and drafted:
                 costs.draft.take(step.seconds.get("draft", 0.0) / drafted)
                 costs.verdict.take(step.seconds.get("score", 0.0))
+        if self._plan != _BASE and step.origin == "base":
+            costs.look.take(step.seconds.get("score", 0.0))
         if step.base_tokens:
             if self._plan == _BASE:
                 costs.write.take(step.seconds["base"] / step.base_tokens)
@@ -126,7 +128,8 @@ class Adaptive:
         first = account.since is None
         if account.since is None:
             # It waited for the prompt, which every scheme must read, so what it took is arithmetic.
-            account.since = at - costs.usual(self._plan, rewritten) * step.tokens
+            look = step.seconds.get("score", 0.0) if step.origin == "base" else 0.0
+            account.since = at - costs.usual(self._plan, rewritten) * step.tokens - look
         seconds = at - account.since - account.spent
         if self._plan.author == "small":
             least = 0.0 if self._free else -IN_VAIN * costs.price()

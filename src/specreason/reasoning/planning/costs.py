@@ -42,14 +42,7 @@ def mixed(measured: Mean, guess: float, worth: float) -> float:
 
 @dataclass(slots=True)
 class Costs:
-    """Seconds and chances. `more`: what a further draft, or work beside other work, adds, as a share.
-
-    `write`, `draft`: seconds a token of the base and of the small model; `verdict`: seconds from a draft to
-    its verdict; `step`: tokens of a step; `acceptance`: share of drafts that are accepted; `alike`: of the
-    other drafts of a step, share that fails where one does; `kept`, `rewritten`: by plan, seconds a token of
-    steps that were kept and rewritten; `at_work`: by plan, the runs that follow it; `saved`: seconds that may
-    be spent on drafts that are not expected to pay, or, below nothing, that drafts cost more than they
-    brought; `in_vain`: drafts since one was accepted.
+    """Seconds and chances.
 
     What a plan comes to is never averaged as a whole: whether drafts are accepted varies from step to step
     and says the same of every plan, while what a step of either kind takes hardly varies, and only its plan
@@ -57,18 +50,33 @@ class Costs:
     """
 
     more: float = BATCHED
+    """What a further draft, or work beside other work, adds, as a share."""
     write: Mean = field(default_factory=Mean)
+    """Seconds a token of the base model."""
     draft: Mean = field(default_factory=Mean)
+    """Seconds a token of the small model."""
     verdict: Mean = field(default_factory=Mean)
+    """Seconds from a draft to its verdict, whatever was measured for it."""
+    look: Mean = field(default_factory=Mean)
+    """Seconds of measuring a place where the base model then wrote."""
     step: Mean = field(default_factory=Mean)
+    """Tokens of a step."""
     # A guess to begin with. Slow to forget: the drafts of one problem fare alike, and the next is another.
     acceptance: Mean = field(default_factory=lambda: Mean(0.6, _GUESS_WORTH, newest=0.02))
+    """Share of drafts that are accepted."""
     alike: Mean = field(default_factory=Mean)
+    """Of the other drafts of a step, the share that fails where one does."""
     kept: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
+    """By plan, seconds a token of accepted drafts."""
     rewritten: dict[Plan, Mean] = field(default_factory=dict[Plan, Mean])
+    """By plan, seconds a token of steps whose drafts were rejected."""
     saved: float = 0.0
+    """Seconds that may be spent on drafts that are not expected to pay; below nothing: what drafts cost more
+    than they brought."""
     in_vain: int = 0
+    """Drafts since one was accepted."""
     at_work: dict[Plan, WeakSet[object]] = field(default_factory=dict[Plan, WeakSet[object]])
+    """By plan, the runs that follow it."""
 
     def follow(self, run: object, plan: Plan) -> None:
         """From now on `run` follows `plan`. A run that was given up leaves by itself."""

@@ -1,0 +1,1 @@
+"""Rules and parts for specreason, as somebody else would write them."""
