@@ -27,7 +27,7 @@ def blocking() -> None:
     print(reply.choices[0].message.content)
     report = (reply.model_extra or {})["specreason"]["choices"][0]
     for step in report["steps"]:
-        print(f"  {step['outcome']:9} by {step['author']}: {step['text'].strip()[:60]}")
+        print(f"  {step['origin']:9} by {step['author']}: {step['text'].strip()[:60]}")
     print(reply.usage)
 
 

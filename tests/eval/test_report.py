@@ -47,7 +47,7 @@ def test_a_report_has_every_table_figure_and_trace_and_needs_no_network(tmp_path
         "problems-at-once-latency",
         "tokens",
         "thinking",
-        "scores",
+        "signal-judge_score",
     }
     assert wanted <= drawn
     html = page(report)

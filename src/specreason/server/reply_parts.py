@@ -13,7 +13,7 @@ from specreason.server.tool_calls import Call
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """A kept step of a choice; `text` is empty where the client wants no thinking, or the step only ends it."""
+    """A kept step of a choice; `text` is empty where the client wants no thinking, and where it only ends."""
 
     account: Account
     text: str
