@@ -17,6 +17,7 @@ from specreason.errors import (
     EngineUnavailable,
     InputError,
     ModelFileError,
+    PolicyError,
     SpecReasonError,
 )
 from specreason.reasoning.events import (
@@ -34,6 +35,7 @@ from specreason.reasoning.events import (
     StepRejected,
     ThinkingEnded,
 )
+from specreason.reasoning.options import RunOptions
 from specreason.reasoning.policies.contract import (
     Accept,
     Drafts,
@@ -48,7 +50,6 @@ from specreason.reasoning.records import StepRecord
 from specreason.reasoning.result import Result, Tokens, fold
 from specreason.reasoning.signals.contract import Context, Reading, Signal, Signals
 from specreason.reasoning.signals.task import Task
-from specreason.reasoning.terms import Terms
 from specreason.session import SpecReason
 
 __all__ = [
@@ -73,11 +74,13 @@ __all__ = [
     "ModelFileError",
     "More",
     "Policy",
+    "PolicyError",
     "PolicySpec",
     "Reading",
     "ReasoningSettings",
     "Reject",
     "Result",
+    "RunOptions",
     "SamplingSettings",
     "ServerSettings",
     "Settings",
@@ -93,7 +96,6 @@ __all__ = [
     "StepRejected",
     "StepStart",
     "Task",
-    "Terms",
     "ThinkingEnded",
     "Tokens",
     "Write",

@@ -6,25 +6,27 @@ from specreason.config.scheme import Role
 from specreason.engines.chat_format import OpenTurn
 from specreason.engines.protocol import Message
 from specreason.errors import InputError
+from specreason.reasoning.options import RunOptions
 from specreason.reasoning.prompts import instruction_for, with_instruction
-from specreason.reasoning.terms import Terms
 
 
-def instructed(conversation: Sequence[Message], setting: str, terms: Terms) -> list[Message]:
+def instructed(conversation: Sequence[Message], setting: str, options: RunOptions) -> list[Message]:
     """The conversation, the instruction put after the problem where that is what comes last."""
     *before, last = conversation
     if last["role"] != "user":
         return list(conversation)
-    instruction = instruction_for(setting, formed=terms.constraint is not None, tools=bool(terms.tools))
+    instruction = instruction_for(setting, formed=options.constraint is not None, tools=bool(options.tools))
     return [*before, {**last, "content": with_instruction(last["content"], instruction)}]
 
 
-def answers_directly(messages: Sequence[Message], terms: Terms, turns: Mapping[Role, OpenTurn]) -> bool:
+def answers_directly(
+    messages: Sequence[Message], options: RunOptions, turns: Mapping[Role, OpenTurn]
+) -> bool:
     """Whether the answer is written at once: a turn is gone on with, or a reply that may call tools.
 
     A model without a thinking block calls tools in its reply, which then cannot be the chain.
     """
-    free_calls = bool(terms.tools) and terms.constraint is None
+    free_calls = bool(options.tools) and options.constraint is None
     goes_on = messages[-1]["role"] == "assistant"
     return (goes_on or free_calls) and not any(turn.thinking for turn in turns.values())
 

@@ -18,6 +18,7 @@ from specreason.errors import ConfigError, EngineError
 from specreason.extensions import extensions
 from specreason.pair import Pair
 from specreason.reasoning.events import Started
+from specreason.reasoning.options import RunOptions
 from specreason.reasoning.planning.adaptive import Adaptive
 from specreason.reasoning.planning.choices import choices, plan_of
 from specreason.reasoning.planning.costs import Costs
@@ -27,7 +28,6 @@ from specreason.reasoning.policies.base import OneModel
 from specreason.reasoning.policies.contract import Policy, PolicySpec
 from specreason.reasoning.run import Run
 from specreason.reasoning.signals.task import Task
-from specreason.reasoning.terms import Terms
 
 _VERSION = version("specreason")
 
@@ -40,7 +40,7 @@ class Asked:
     reasoning: ReasoningSettings
     sampling: SamplingSettings
     knobs: Section
-    terms: Terms
+    options: RunOptions
 
 
 async def prepared(
@@ -56,16 +56,16 @@ async def prepared(
     `policy` and `planner` replace those of the settings. Raises ConfigError for what cannot be combined,
     EngineError if a model fails.
     """
-    reasoning, terms = asked.reasoning, asked.terms
+    reasoning, options = asked.reasoning, asked.options
     spec = policy or policy_named(reasoning.scheme.policy)
     check_combination(spec, reasoning, pair.further)
     engines = pair.of_scheme(reasoning.scheme, spec.roles)
-    messages = instructed(asked.conversation, reasoning.instruction, terms)
-    turns, failure = await _turns(pair, engines, messages, terms)
+    messages = instructed(asked.conversation, reasoning.instruction, options)
+    turns, failure = await _turns(pair, engines, messages, options)
     roles = spec.roles if failure is None else ("base",)
     further = {name: pair.further[name] for name in spec.models}
     task = Task(messages, turns, {**engines, **further})
-    direct = answers_directly(messages, terms, turns)
+    direct = answers_directly(messages, options, turns)
     rule: Policy
     if direct:
         reasoning = reasoning.model_copy(update={"token_budget": 0})
@@ -86,7 +86,7 @@ async def prepared(
         think_close={role: pair.section(role).think_close for role in turns},
         session=uuid.uuid4().hex,
         room=task.room,
-        terms=terms,
+        options=options,
         failure=failure,
         direct=direct,
         writers={"base": pair.decoder} if reasoning.scheme.decode and pair.decoder is not None else {},
@@ -143,11 +143,11 @@ def _planner(pair: Pair, reasoning: ReasoningSettings, roles: Sequence[Role], co
 
 
 async def _turns(
-    pair: Pair, engines: Mapping[Role, Engine], messages: Sequence[Message], terms: Terms
+    pair: Pair, engines: Mapping[Role, Engine], messages: Sequence[Message], options: RunOptions
 ) -> tuple[dict[Role, OpenTurn], EngineError | None]:
     """The models' turns, opened together. If small fails and the base can do alone: its error too."""
     opening = (
-        open_turn(engine, messages, pair.section(role), thinking=pair.thinks[role], tools=terms.tools)
+        open_turn(engine, messages, pair.section(role), thinking=pair.thinks[role], tools=options.tools)
         for role, engine in engines.items()
     )
     opened = await asyncio.gather(*opening, return_exceptions=True)

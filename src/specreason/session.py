@@ -17,12 +17,12 @@ from specreason.pair import Pair, given, opened, with_thinking
 from specreason.preparation import Asked, prepared, started
 from specreason.reasoning.events import Event, Failed, Interrupted
 from specreason.reasoning.loop import Loop
+from specreason.reasoning.options import RunOptions
 from specreason.reasoning.planning.costs import BATCHED, SHARED_CORES, Costs
 from specreason.reasoning.planning.plan import Planner
 from specreason.reasoning.policies.contract import PolicySpec
 from specreason.reasoning.result import Result, Tally
 from specreason.reasoning.resuming import Waiting
-from specreason.reasoning.terms import Terms
 
 
 class SpecReason:
@@ -77,16 +77,16 @@ class SpecReason:
         reasoning: ReasoningSettings | None = None,
         sampling: SamplingSettings | None = None,
         policy: Section | None = None,
-        terms: Terms | None = None,
+        options: RunOptions | None = None,
     ) -> Result:
         """The result of one problem (text, or chat messages that end with the user's).
 
         `reasoning`, `sampling` and `policy` (the knobs of all policies) replace those of the settings for
-        this call; `terms` bound it. Raises InputError for a problem that cannot be used, ContextOverflow for
-        one that does not fit, EngineError if the base model fails.
+        this call; `options` bound it. Raises InputError for a problem that cannot be used, ContextOverflow
+        for one that does not fit, EngineError if the base model fails, PolicyError if a policy does.
         """
         tally = Tally()
-        events = self.stream(problem, reasoning=reasoning, sampling=sampling, policy=policy, terms=terms)
+        events = self.stream(problem, reasoning=reasoning, sampling=sampling, policy=policy, options=options)
         async with aclosing(events):
             async for event in events:
                 tally.take(event)
@@ -99,7 +99,7 @@ class SpecReason:
         reasoning: ReasoningSettings | None = None,
         sampling: SamplingSettings | None = None,
         policy: Section | None = None,
-        terms: Terms | None = None,
+        options: RunOptions | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The events of one problem as they happen; see `solve`. Closing it stops the models' work."""
         asked = Asked(
@@ -107,12 +107,12 @@ class SpecReason:
             fitted(self.settings.pair, "reasoning", reasoning or self.settings.reasoning),
             sampling or self.settings.sampling,
             fitted(self.settings.pair, "policy", policy or self.settings.policy),
-            terms or Terms(),
+            options or RunOptions(),
         )
         costs = self._costs.setdefault(
             asked.reasoning.scheme, Costs(SHARED_CORES if self.pair.in_process("base") else BATCHED)
         )
-        waiting, run = Waiting(asked.terms.resume_within), None
+        waiting, run = Waiting(asked.options.resume_within), None
         while run is None:
             try:
                 run = await prepared(self.pair, asked, costs, policy=self._policy, planner=self._planner)

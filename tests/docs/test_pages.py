@@ -98,7 +98,7 @@ def test_the_public_names_are_these() -> None:
         "Failed", "Fallback", "Finished", "InputError", "Interrupted", "ModelFileError", "More", "Policy",
         "PolicySpec", "Reading", "ReasoningSettings", "Reject", "Result", "SamplingSettings",
         "ServerSettings", "Settings", "Signal", "SignalMeasured", "Signals", "SpecReason", "SpecReasonError",
-        "Started", "StepDrafted", "StepKept", "StepRecord", "StepRejected", "StepStart", "Task", "Terms",
+        "Started", "StepDrafted", "StepKept", "StepRecord", "StepRejected", "StepStart", "Task", "RunOptions",
         "ThinkingEnded", "Tokens", "Write", "fold", "load_settings",
     ]  # fmt: skip
     assert all(hasattr(specreason, name) for name in specreason.__all__)

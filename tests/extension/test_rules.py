@@ -10,10 +10,15 @@ from specreason_extra import lookahead_reasoning, never
 
 from specreason import (
     Accept,
+    ConfigError,
     Context,
     Drafts,
     EngineSettings,
+    EngineUnavailable,
+    Event,
+    Failed,
     More,
+    PolicyError,
     PolicySpec,
     Settings,
     Signal,
@@ -32,9 +37,10 @@ from specreason.emulate.profiles import PAPER, PROFILES, Profile
 from specreason.emulate.script import Script
 from specreason.emulate.skipping import run_skipping
 from specreason.engines.connect import connect
-from specreason.engines.protocol import Engine
+from specreason.engines.protocol import Engine, Prompt
 from specreason.engines.scripted import ScriptedEngine
 from specreason.reasoning.result import Result
+from specreason.reasoning.signals.contract import Subject
 
 PROBLEMS = 20
 
@@ -165,3 +171,80 @@ async def test_a_place_is_measured_once_and_becomes_one_event() -> None:
 
 def test_without_auto_the_same_policy_costs_much_more() -> None:
     assert emulated(PAPER, 0.6, never.POLICY) > 1.1 * emulated(PAPER, 0.6, None, scheme="base")
+
+
+# ---------------------------------------------------------------- what others write may fail
+
+
+@pytest.mark.parametrize("where", ["draft", "place"])
+async def test_without_the_model_that_judges_the_base_model_goes_on_alone(where: Subject) -> None:
+    async def measure(context: Context) -> float:
+        reply = await context.engines["reward"].next_token_logprobs(Prompt(), session=context.session)
+        return max(reply.logprobs.values())
+
+    gone = EngineUnavailable("gone", engine="models.reward")
+    engines = pair(["A.\n\n", "B.\n</think>"], ["Own a.\n\n", "Own b.\n</think>"])
+    engines["reward"] = ScriptedEngine("reward", failures={1: gone})
+    rule = rule_of(Signal("reward", "other", measure, of=where), models=("reward",))
+    async with SpecReason(Settings(), engines=engines, policy=rule) as session:
+        result = await session.solve("What?")
+    assert [step.author for step in result.steps] == ["small", "base"]
+    assert result.degraded == "models.reward: gone"
+    assert result.answer == "8"
+    assert result.tokens["reward"].scored == 1
+
+
+async def test_a_model_that_is_not_there_is_named_before_anything_runs() -> None:
+    async def measure(context: Context) -> float:
+        return 1.0
+
+    rule = rule_of(Signal("reward", "other", measure), models=("reward",))
+    async with SpecReason(Settings(), engines=pair(["A."], ["B."]), policy=rule) as session:
+        with pytest.raises(ConfigError, match=r"set 'models\.reward\.url'"):
+            await session.solve("What?")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("verdict", "policy failed in Asking.verdict: ZeroDivisionError"),
+        ("measure", "signal 'odd' failed: KeyError: 'nobody'"),
+        ("again", "signal 'odd' was asked for again, and is known already"),
+    ],
+)
+async def test_a_fault_of_a_policy_is_an_error_that_says_where(fault: str, said: str) -> None:
+    async def measure(context: Context) -> float:
+        if fault == "measure":
+            await context.engines["nobody"].tokenize("x")
+        return 1.0
+
+    rule = rule_of(Signal("odd", "free", measure), fault=fault)
+    events: list[Event] = []
+
+    async def listen(session: SpecReason) -> None:
+        async for event in session.stream("What?"):
+            events.append(event)
+
+    async with SpecReason(Settings(), engines=pair(["A."], ["B."]), policy=rule) as session:
+        with pytest.raises(PolicyError, match=said.replace(".", r"\.")):
+            await listen(session)
+    last = events[-1]
+    assert isinstance(last, Failed)
+    assert last.error == "PolicyError"
+
+
+def rule_of(signal: Signal[float], models: tuple[str, ...] = (), fault: str = "") -> PolicySpec:
+    """A rule that accepts every draft once the signal is known."""
+
+    @dataclass(frozen=True)
+    class Asking:
+        def author(self, start: StepStart, known: Signals) -> Write | More:
+            missing = signal.of == "place" and known.of(signal) is None
+            return More(signal) if missing else Write("small")
+
+        def verdict(self, drafts: Drafts, known: Signals) -> Accept | More:
+            if known.of(signal) is None or fault == "again":
+                return More(signal)
+            return Accept(1 // 0 if fault == "verdict" else 0)
+
+    return PolicySpec("asking", Section, lambda knobs, task: Asking(), models=models)

@@ -15,7 +15,7 @@ from specreason.config.scheme import Role
 from specreason.engines.kinds import in_process
 from specreason.engines.names import EngineName, engines_of
 from specreason.engines.protocol import Engine
-from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError
+from specreason.errors import EngineError, EngineTimeout, EngineUnavailable, InputError, PolicyError
 from specreason.eval.cells import Cell, cell
 from specreason.eval.facts import session_facts
 from specreason.eval.grader import Grader
@@ -185,7 +185,7 @@ class Study:
             async with aclosing(pair.stream(problem.text, sampling=sampling)) as stream:
                 async for event in stream:
                     events.append(event)
-        except (EngineError, InputError) as error:
+        except (EngineError, InputError, PolicyError) as error:
             if not events or not isinstance(events[-1], Failed):
                 events.append(Failed(events[-1].at if events else 0.0, type(error).__name__, str(error)))
             self._count_failure(error)

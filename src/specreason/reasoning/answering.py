@@ -14,9 +14,9 @@ from specreason.reasoning.calls import call_ended
 from specreason.reasoning.chain import Chain
 from specreason.reasoning.emitting import Emitter
 from specreason.reasoning.events import AnswerDelta, Fallback, Finished
+from specreason.reasoning.options import AnswerCut
 from specreason.reasoning.prompts import ANSWER_CUE, FORMED_ANSWER_CUE
 from specreason.reasoning.run import Run
-from specreason.reasoning.terms import AnswerCut
 from specreason.reasoning.thinking import Thinking
 from specreason.reasoning.writers import Writers
 
@@ -41,8 +41,8 @@ class Answer:
         role = run.settings.answer_by if run.settings.answer_by in writers.roles else writers.roles[0]
         stated = stated_answer("".join(thinking.texts))
         # Without a thinking block the chain is the reply; if it states the answer there is nothing to add.
-        if stated and thinking.texts and not run.turns[role].thinking and run.terms.constraint is None:
-            cut = AnswerCut(run.terms.stop)
+        if stated and thinking.texts and not run.turns[role].thinking and run.options.constraint is None:
+            cut = AnswerCut(run.options.stop)
             await self._emit(cut.take(_last_text(thinking.texts)) + cut.rest())
             await emitter.emit(Finished(emitter.now(), stated))
             return
@@ -70,17 +70,17 @@ class Answer:
         must keep to a constraint comes in one piece: broken off, it can only be started anew.
         """
         room, chain = self._run.settings.answer_tokens, self._thinking.chain
-        if self._run.terms.max_tokens is not None:
-            room = min(room, self._run.terms.max_tokens - chain.tokens)
+        if self._run.options.max_tokens is not None:
+            room = min(room, self._run.options.max_tokens - chain.tokens)
         if room <= self._tokens:
             return
-        if (constraint := self._run.terms.constraint) is not None:
+        if (constraint := self._run.options.constraint) is not None:
             await self._write_formed(role, constraint, room - self._tokens)
         else:
             await self._write_freely(role, room - self._tokens)
 
     async def _write_formed(self, role: Role, constraint: Constraint, room: int) -> None:
-        run, cut, text = self._run, AnswerCut(self._run.terms.stop), ""
+        run, cut, text = self._run, AnswerCut(self._run.options.stop), ""
         cue = "" if run.turns[role].thinking else FORMED_ANSWER_CUE
         prompt = await self._prompt(role, cue)
         try:
@@ -105,7 +105,7 @@ class Answer:
         cue = "" if run.turns[role].thinking or run.direct else ANSWER_CUE
         # Of the cue there may be less emitted than written: its end is kept back if it may begin a stop text.
         text = max(self._text, cue, key=len)
-        cut = AnswerCut(run.terms.stop)
+        cut = AnswerCut(run.options.stop)
         if (shown := cut.take(text.removeprefix(self._text))) or cut.reached:
             await self._emit(shown)
         if cut.reached:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from specreason.errors import EngineError
+from specreason.errors import EngineError, PolicyError
 from specreason.reasoning.answering import Answer
 from specreason.reasoning.chain import Chain
 from specreason.reasoning.emitting import Emitter
@@ -49,14 +49,14 @@ class Loop:
                 engine.end_session(self.run.session)
 
     async def _solve(self) -> None:
-        resuming = Resuming(self.run.terms.resume_within, "base" if "base" in self.run.turns else "small")
+        resuming = Resuming(self.run.options.resume_within, "base" if "base" in self.run.turns else "small")
         self.emitter.listeners += [self.run.planner.take, resuming.note]
         try:
             await resuming.run(self.think, self._stop, self._interrupted)
             ended, chain = self.thinking.ended or "stopped", self.thinking.chain
             await self.emit(ThinkingEnded(self.now(), ended, chain.length, chain.tokens))
             await resuming.run(self.answer.write, self._stop, self._interrupted)
-        except EngineError as error:
+        except (EngineError, PolicyError) as error:
             await self.writers.pause_all()
             await self.emit(Failed(self.now(), type(error).__name__, str(error)))
             raise
@@ -70,10 +70,14 @@ class Loop:
             work = Speculating(self.run, self.thinking, self.writers, self.measuring, plan)
             roles = self.writers.roles
             by_base = roles == ("base",) or (plan.author == "base" and "base" in roles)
-            if by_base or await work.author(self.thinking.chain) == "base":
-                await self.write(plan)
-            else:
-                await self.speculate(work, plan)
+            try:
+                if by_base or await work.author(self.thinking.chain) == "base":
+                    await self.write(plan)
+                else:
+                    await self.speculate(work, plan)
+            except DrafterFailed as failed:
+                await self.writers.fall_back(failed.error)
+                self.thinking.without_small()
         await self.writers.pause_all()
         await self.report.fallback(self.writers.failure)
 
@@ -90,28 +94,23 @@ class Loop:
 
     async def speculate(self, work: Speculating, plan: Plan) -> None:
         """Drafts and verdicts, as long as the plan stays the same and drafts are accepted."""
-        try:
-            async with aclosing(plan.schedule(work, self.thinking.chain)) as found:
-                async for one in found:
-                    if isinstance(one, Drafted):
-                        await self.report.drafts(one, self.thinking.chain.length)
-                        continue
-                    chain = self.thinking.chain
-                    await self.report.signals(self.measuring.unreported(chain, one.signals), chain.length)
-                    self.thinking.decided(one.accepted is not None)
-                    if one.accepted is None:
-                        await self.replace(work, plan, one)
-                        return
-                    self.thinking.discard(one.drafted.tokens - one.accepted.step.tokens)
-                    record = draft_record(
-                        chain.length, one, self.reason(plan), judged="base" in self.writers.roles
-                    )
-                    await self.keep(one.accepted.step, one.accepted.after, record)
-                    if self.thinking.ended is not None or self.run.planner.plan() != plan:
-                        return
-        except DrafterFailed as failed:
-            await self.writers.fall_back(failed.error)
-            self.thinking.without_small()
+        async with aclosing(plan.schedule(work, self.thinking.chain)) as found:
+            async for one in found:
+                if isinstance(one, Drafted):
+                    await self.report.drafts(one, self.thinking.chain.length)
+                    continue
+                chain = self.thinking.chain
+                await self.report.signals(self.measuring.unreported(chain, one.signals), chain.length)
+                self.thinking.decided(one.accepted is not None)
+                if one.accepted is None:
+                    await self.replace(work, plan, one)
+                    return
+                self.thinking.discard(one.drafted.tokens - one.accepted.step.tokens)
+                judged = "base" in self.writers.roles
+                record = draft_record(chain.length, one, self.reason(plan), judged=judged)
+                await self.keep(one.accepted.step, one.accepted.after, record)
+                if self.thinking.ended or self.run.planner.plan() != plan:
+                    return
 
     async def replace(self, work: Speculating, plan: Plan, verified: Verified) -> None:
         """Another step in the place of drafts of which none is accepted."""

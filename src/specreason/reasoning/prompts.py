@@ -22,7 +22,7 @@ INLINE_JUDGE = "(Is the last step correct? From 0 = wrong to 9 = right: ["
 # Opens the answer of a model that has no thinking block and has not stated it.
 ANSWER_CUE = "Final answer: \\boxed{"
 
-# The same where the caller says what form the answer has; not told.
+# The same where the caller says what form the answer has; not part of it.
 FORMED_ANSWER_CUE = "Final answer:\n"
 
 

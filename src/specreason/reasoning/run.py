@@ -8,9 +8,9 @@ from specreason.config.scheme import Role
 from specreason.engines.chat_format import OpenTurn
 from specreason.engines.protocol import Engine, Sampling
 from specreason.errors import EngineError
+from specreason.reasoning.options import RunOptions
 from specreason.reasoning.planning.plan import Planner
 from specreason.reasoning.policies.contract import Policy
-from specreason.reasoning.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Run:
     """The key of the conversation in the engines' caches."""
     room: int = 0
     """Tokens that the policy's questions need in the context besides the chain."""
-    terms: Terms = field(default_factory=Terms)
+    options: RunOptions = field(default_factory=RunOptions)
     """What the caller asks for beyond the method."""
     failure: EngineError | None = None
     """Why the small model is missing from the start, if it should be there."""

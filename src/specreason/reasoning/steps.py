@@ -20,7 +20,8 @@ class Step:
     """A stretch of reasoning.
 
     `ids`: its tokens in the vocabulary of the model that wrote it; None where they are not known exactly.
-    `tokens`: how many the model generated for it. `logprobs`: of its tokens, where told (natural logarithm).
+    `tokens`: how many the model generated for it. `logprobs`: of its tokens, where reported (natural
+    logarithm).
     """
 
     text: str

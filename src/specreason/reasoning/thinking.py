@@ -23,7 +23,7 @@ class Thinking:
         self.ended: Ended | None = None
         self._discarded = 0
         self._ends_on_answer = run.settings.end_on_answer
-        self._budget = thinking_budget(run.settings, run.engines, run.turns, run.room, run.terms.max_tokens)
+        self._budget = thinking_budget(run.settings, run.engines, run.turns, run.room, run.options.max_tokens)
         if self.left(self.chain) <= 0:  # who asked for no thinking gets none
             self.end()
 

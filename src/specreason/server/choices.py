@@ -98,7 +98,7 @@ class Solving:
                 reasoning=asked.reasoning,
                 policy=asked.policy,
                 sampling=asked.sampling_of(account.index),
-                terms=asked.terms,
+                options=asked.options,
             )
             events = await stack.enter_async_context(aclosing(stream))
             async for event in events:

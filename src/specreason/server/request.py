@@ -1,4 +1,4 @@
-"""From a request's body to what the session is asked: messages, settings, sampling, terms."""
+"""From a request's body to what the session is asked: messages, settings, sampling, options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from specreason.config.scheme import Role, known_schemes
 from specreason.engines.protocol import Engine, Message
 from specreason.errors import ConfigError
 from specreason.preparation import check_combination, policy_named
-from specreason.reasoning.terms import Terms
+from specreason.reasoning.options import RunOptions
 from specreason.server.answer_form import AnswerForm, answer_form
 from specreason.server.effort import thinking_budget
 from specreason.server.errors import Refused, conflict
@@ -53,7 +53,7 @@ class SolveRequest:
     reasoning: ReasoningSettings
     policy: Section
     sampling: SamplingSettings
-    terms: Terms
+    options: RunOptions
     form: AnswerForm
     choices: int
     stream: bool
@@ -118,7 +118,7 @@ def asked(body: ChatRequest, settings: Settings, on_offer: Mapping[str, Offer]) 
         reasoning=reasoning,
         policy=_policy(body, reasoning, settings),
         sampling=_sampling(body, settings.sampling),
-        terms=Terms(
+        options=RunOptions(
             _stops(body),
             _total_tokens(body, settings.server),
             settings.server.resume_within,

@@ -210,7 +210,7 @@ def _request_attributes(asked: SolveRequest) -> dict[str, str | int | float]:
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "specreason",
         "gen_ai.request.model": asked.offer.name,
-        "gen_ai.request.max_tokens": asked.terms.max_tokens,
+        "gen_ai.request.max_tokens": asked.options.max_tokens,
         "gen_ai.request.temperature": sampling.temperature,
         "gen_ai.request.top_p": sampling.top_p,
         "gen_ai.request.seed": sampling.seed,

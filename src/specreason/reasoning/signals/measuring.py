@@ -5,23 +5,28 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MethodType
+from typing import TypeVar
 
 from specreason.config.scheme import Role
 from specreason.engines.metered import MeteredEngine
 from specreason.engines.protocol import Engine, Finish, Usage
 from specreason.engines.waiting import waiting
-from specreason.errors import PolicyError
+from specreason.errors import EngineError, PolicyError, SpecReasonError
 from specreason.reasoning.calls import call_ended
 from specreason.reasoning.chain import Chain
 from specreason.reasoning.events import CallEnded
 from specreason.reasoning.gathering import gathered
 from specreason.reasoning.policies.contract import Accept, Drafts, More, Reject, StepStart
 from specreason.reasoning.run import Run
-from specreason.reasoning.schedules.contract import Draft, Pause
+from specreason.reasoning.schedules.contract import Draft, DrafterFailed, Pause
 from specreason.reasoning.signals.contract import Context, Measured, Signal, Signals
 from specreason.reasoning.steps import Step
 from specreason.reasoning.thinking import Thinking
 from specreason.reasoning.writers import ASIDE, Writers
+
+Start = TypeVar("Start")
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ class Measuring:
     async def author(self, chain: Chain, outcomes: tuple[bool, ...]) -> Role:
         """Who is to write after `chain`."""
         start, place = StepStart(chain.length, outcomes), self._place(chain)
-        while isinstance(choice := self._run.policy.author(start, place.signals), More):
+        while isinstance(choice := _asked(self._run.policy.author, start, place.signals), More):
             if choice.signal.of != "place":
                 raise PolicyError(f"signal '{choice.signal.name}' is about drafts, and there is none yet")
             await self._of_place(chain, choice.signal, place.signals)
@@ -63,7 +68,7 @@ class Measuring:
         asked = Drafts(tuple(draft.step for draft in drafts), favourite)
         while True:
             both = place.signals.plus(*known.measured)
-            decision = self._run.policy.verdict(asked, both)
+            decision = _asked(self._run.policy.verdict, asked, both)
             if not isinstance(decision, More):
                 return decision, both
             signal = decision.signal
@@ -122,8 +127,17 @@ class Measuring:
             session=self._run.session if signal.price != "small" else f"{self._run.session}/{ASIDE}",
             write=partial(self._own_step, chain, signal.name),
         )
-        with waiting() if signal.price != "free" else nullcontext():
-            value = await signal.measure(context)
+        try:
+            with waiting() if signal.price != "free" else nullcontext():
+                value = await signal.measure(context)
+        except EngineError as error:
+            if signal.price == "base" or "base" not in self._writers.roles:
+                raise
+            raise DrafterFailed(error) from error  # drafts cannot be judged: the base model goes on alone
+        except (DrafterFailed, SpecReasonError):
+            raise
+        except Exception as error:  # the signal may be another package's
+            raise PolicyError(f"signal '{signal.name}' failed: {type(error).__name__}: {error}") from error
         return Measured(signal, which, value, clock() - started)
 
     def _called(self, role: str, signal: str, usage: Usage, seconds: float, finish: Finish) -> None:
@@ -134,3 +148,14 @@ class Measuring:
             self._on_call(replace(call, delivered_tokens=0, signal=signal))
 
         return await self._writers.aside(role, chain, self._thinking.left(chain), called)
+
+
+def _asked(decide: Callable[[Start, Signals], Answer], about: Start, known: Signals) -> Answer:
+    """The policy's answer. Raises PolicyError where it fails: it may be another package's."""
+    try:
+        return decide(about, known)
+    except Exception as error:
+        where = (
+            f"{type(decide.__self__).__name__}.{decide.__name__}" if isinstance(decide, MethodType) else "?"
+        )
+        raise PolicyError(f"policy failed in {where}: {type(error).__name__}: {error}") from error

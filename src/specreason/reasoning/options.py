@@ -1,4 +1,4 @@
-"""What one caller asks for beyond the method: where the answer is cut, how much in all, how much patience."""
+"""What one caller asks for beyond the method: where the answer is cut, how much in all, how long to wait."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,20 +8,19 @@ from specreason.engines.protocol import Constraint
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """Terms of one run.
-
-    `stop`: texts that end the answer, themselves not told. `max_tokens`: thinking and answer together (None:
-    no such limit); a quarter of it is kept for the answer. `resume_within`: seconds that the run waits for
-    the model that it depends on, each time that one is away; 0 does not wait. `constraint`: what the answer
-    must be; thinking is free. `tools`: definitions that go into the models' templates.
-    """
+class RunOptions:
+    """Options of one run."""
 
     stop: tuple[str, ...] = ()
+    """Texts that end the answer; they are not part of it."""
     max_tokens: int | None = None
+    """Thinking and answer together; a quarter of it is kept for the answer. None: no such limit."""
     resume_within: float = 0.0
+    """Seconds that the run waits for the model that it depends on, each time that is away; 0: not at all."""
     constraint: Constraint | None = None
+    """What the answer must be; thinking is free."""
     tools: tuple[Mapping[str, Any], ...] = ()
+    """Definitions that go into the models' templates."""
 
 
 class AnswerCut:
@@ -33,17 +32,17 @@ class AnswerCut:
         self.reached = False
 
     def take(self, text: str) -> str:
-        """What of the text so far can be told now and has not been."""
+        """What of the text so far can be passed on now and has not been."""
         self._held += text
         at = min((i for stop in self._stop if (i := self._held.find(stop)) >= 0), default=None)
         if at is not None:
             self.reached = True
-            told, self._held = self._held[:at], ""
-            return told
+            passed, self._held = self._held[:at], ""
+            return passed
         keep = max((self._overlap(stop) for stop in self._stop), default=0)
-        told = self._held[: len(self._held) - keep]
+        passed = self._held[: len(self._held) - keep]
         self._held = self._held[len(self._held) - keep :]
-        return told
+        return passed
 
     def rest(self) -> str:
         """What was held back, when the text has ended."""

@@ -1,4 +1,4 @@
-"""Terms of one run: where the answer is cut, how much in all, how long a lost model is waited for."""
+"""Options of one run: where the answer is cut, how much in all, how long it waits for a model that is away."""
 
 import time
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ from specreason import (
     Interrupted,
     ReasoningSettings,
     Result,
+    RunOptions,
     Settings,
     SpecReason,
     StepKept,
-    Terms,
     fold,
 )
 from specreason.engines.protocol import Segment
 from specreason.engines.scripted import ScriptedEngine
-from specreason.reasoning.terms import AnswerCut
+from specreason.reasoning.options import AnswerCut
 
 SMALL = ("Two and two is 4.\n\n", "Twice that is 9.\n\n", "That is all.\n</think>")
 BASE = ("Base adds to 4.\n\n", "Twice that is 8.\n\n", "Base is done.\n</think>")
@@ -47,12 +47,15 @@ def small(**script: Any) -> ScriptedEngine:
 
 
 async def told(
-    terms: Terms, of: ScriptedEngine | None = None, and_of: ScriptedEngine | None = None, **settings: Any
+    options: RunOptions,
+    of: ScriptedEngine | None = None,
+    and_of: ScriptedEngine | None = None,
+    **settings: Any,
 ) -> list[Event]:
     """The events of a run, also of one that fails."""
     events: list[Event] = []
     async with SpecReason(Settings(), engines={"base": of or base(), "small": and_of or small()}) as session:
-        stream = session.stream("What?", reasoning=ReasoningSettings(**settings), terms=terms)
+        stream = session.stream("What?", reasoning=ReasoningSettings(**settings), options=options)
         try:
             async with aclosing(stream):
                 async for event in stream:
@@ -96,7 +99,7 @@ def test_a_text_is_cut_at_the_first_stop_however_it_comes_in(
 
 
 async def test_an_answer_ends_at_a_stop_text_and_so_does_the_call() -> None:
-    events = await told(Terms(stop=("boxed", ", as")))
+    events = await told(RunOptions(stop=("boxed", ", as")))
     assert answer(events) == "It is \\"
     call = [event for event in events if isinstance(event, CallEnded)][-1]
     assert (call.phase, call.finish) == ("answer", "cancelled")
@@ -115,7 +118,7 @@ async def test_an_answer_ends_at_a_stop_text_and_so_does_the_call() -> None:
 async def test_the_opener_that_we_write_ends_at_a_stop_text_too(stop: str, left: str, calls: int) -> None:
     steps = ("Two and two is 4.\n\n", "8}. And so on.\n\n")
     writer = ScriptedEngine("base", steps=steps, thinking=False)
-    events = await told(Terms(stop=(stop,)), writer, scheme="base", token_budget=6)
+    events = await told(RunOptions(stop=(stop,)), writer, scheme="base", token_budget=6)
     assert answer(events) == left
     assert [event.phase for event in events if isinstance(event, CallEnded)].count("answer") == calls
 
@@ -123,8 +126,8 @@ async def test_the_opener_that_we_write_ends_at_a_stop_text_too(stop: str, left:
 async def test_an_opener_half_told_is_gone_on_with_whole() -> None:
     steps = ("Two and two is 4.\n\n", "8}. And so on.\n\n")
     writer = ScriptedEngine("base", steps=steps, thinking=False, failures={1: GONE})
-    terms = Terms(stop=("{9",), resume_within=5)
-    events = await told(terms, writer, scheme="base", token_budget=6)
+    options = RunOptions(stop=("{9",), resume_within=5)
+    events = await told(options, writer, scheme="base", token_budget=6)
     assert [event for event in events if isinstance(event, Interrupted)]
     assert answer(events) == "Final answer: \\boxed{8}."
     assert writer.calls[-1].prompt.text.endswith("\\boxed{")
@@ -135,7 +138,7 @@ async def test_an_opener_half_told_is_gone_on_with_whole() -> None:
 
 @pytest.mark.parametrize("total", [1, 2, 3, 5, 8, 13, 21, 100])
 async def test_thinking_and_answer_together_stay_below_the_total(total: int) -> None:
-    result: Result = fold(await told(Terms(max_tokens=total)))
+    result: Result = fold(await told(RunOptions(max_tokens=total)))
     assert sum(step.tokens for step in result.steps) <= total - total // 4
     assert sum(tokens.kept for tokens in result.tokens.values()) <= total
     assert result.finished
@@ -147,8 +150,8 @@ async def test_thinking_and_answer_together_stay_below_the_total(total: int) -> 
 @pytest.mark.parametrize("call", range(6))
 @pytest.mark.parametrize("error", [GONE, EngineTimeout("silent", engine="base")])
 async def test_the_run_goes_on_from_the_last_kept_step(call: int, error: EngineError) -> None:
-    undisturbed = await told(Terms())
-    events = await told(Terms(resume_within=5), base(failures={call: error}, fails_after=1))
+    undisturbed = await told(RunOptions())
+    events = await told(RunOptions(resume_within=5), base(failures={call: error}, fails_after=1))
     assert kept(events) == kept(undisturbed)
     assert answer(events) == answer(undisturbed)
     # A connection that breaks in the middle of a step is opened once more without a word.
@@ -161,7 +164,7 @@ async def test_the_run_goes_on_from_the_last_kept_step(call: int, error: EngineE
 async def test_patience_has_an_end() -> None:
     always = dict.fromkeys(range(100), GONE)
     began = time.perf_counter()
-    events = await told(Terms(resume_within=0.4), base(failures=always))
+    events = await told(RunOptions(resume_within=0.4), base(failures=always))
     assert 0.4 <= time.perf_counter() - began < 5
     assert [event.event for event in events].count("interrupted") == 1
 
@@ -169,7 +172,7 @@ async def test_patience_has_an_end() -> None:
 async def test_a_base_model_that_was_at_work_in_between_is_waited_for_anew() -> None:
     # Four failures with words in between, none of which finishes a step: more than one wait would last.
     events = await told(
-        Terms(resume_within=0.15),
+        RunOptions(resume_within=0.15),
         base(failures=dict.fromkeys(range(8), GONE), fails_after=2),
         scheme="base",
     )
@@ -180,7 +183,7 @@ async def test_a_base_model_that_was_at_work_in_between_is_waited_for_anew() -> 
 
 async def test_work_that_breaks_the_base_model_each_time_is_given_up() -> None:
     engine = base(failures=dict.fromkeys(range(1000), GONE), fails_after=2)
-    events = await told(Terms(resume_within=30), engine, scheme="base")
+    events = await told(RunOptions(resume_within=30), engine, scheme="base")
     assert isinstance(events[-1], Failed)
     assert [event.event for event in events].count("interrupted") == 10
 
@@ -201,9 +204,9 @@ class Opening(ScriptedEngine):
 async def test_a_base_model_that_is_away_when_a_run_begins_is_waited_for(away: int) -> None:
     engine = Opening("base", steps=BASE, answer=ANSWER, scores={"is 9": "2"})
     engine.away = away
-    events = await told(Terms(resume_within=5), engine)
+    events = await told(RunOptions(resume_within=5), engine)
     assert [event.event for event in events][:2] == ["interrupted", "started"]
-    assert kept(events) == kept(await told(Terms()))
+    assert kept(events) == kept(await told(RunOptions()))
     assert fold(events).finished
 
 
@@ -211,15 +214,15 @@ async def test_a_base_model_that_stays_away_when_a_run_begins_is_not_waited_for_
     engine = Opening("base", steps=BASE)
     engine.away = 10_000
     began = time.perf_counter()
-    events = await told(Terms(resume_within=0.3), engine)
+    events = await told(RunOptions(resume_within=0.3), engine)
     assert 0.3 <= time.perf_counter() - began < 5
     assert [event.event for event in events] == ["interrupted", "failed"]
     engine.away = 1
-    assert [event.event for event in await told(Terms(), engine)] == ["failed"]
+    assert [event.event for event in await told(RunOptions(), engine)] == ["failed"]
 
 
 async def test_without_patience_the_first_failure_ends_the_run() -> None:
-    events = await told(Terms(), base(failures={0: GONE}))
+    events = await told(RunOptions(), base(failures={0: GONE}))
     assert not [event for event in events if isinstance(event, Interrupted)]
     assert isinstance(events[-1], Failed)
 
@@ -235,7 +238,7 @@ class Absent(ScriptedEngine):
 
 
 async def test_a_drafter_that_is_down_from_the_start_is_done_without() -> None:
-    events = await told(Terms(), None, Absent("small", steps=SMALL))
+    events = await told(RunOptions(), None, Absent("small", steps=SMALL))
     result = fold(events)
     assert kept(events) == "".join(BASE).removesuffix("</think>")
     assert [event.event for event in events][:2] == ["started", "fallback"]
