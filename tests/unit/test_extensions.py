@@ -32,10 +32,10 @@ def test_our_own_are_the_modules_of_a_room() -> None:
 def test_what_cannot_be_loaded_says_whose_it_is(
     value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def only(group: str) -> list[EntryPoint]:
+    def installed(*, group: str) -> list[EntryPoint]:
         return [EntryPoint("theirs", value, group)]
 
-    monkeypatch.setattr(found, "entry_points", only)
+    monkeypatch.setattr(found, "entry_points", installed)
     with pytest.raises(ConfigError, match=message):
         found.extensions.__wrapped__("policies")
 

@@ -132,7 +132,7 @@ def _nearest(path: Sequence[str], body: type[BaseModel]) -> str:
     name = path[-1]
     inside = len(path) > 1
     place = _place(path[:-1], body)
-    knobs: Mapping[str, str] = _knobs() if path[0] == "specreason" or not inside else {}
+    knobs: Mapping[str, str] = _knobs() if _place(path[:1], body) in {None, RequestSettings} else {}
     if name in knobs:
         return f"did you mean '{knobs[name]}'?"
     if inside and name in _offered(body):
