@@ -94,11 +94,12 @@ def test_no_paragraph_is_long(page: Path) -> None:
 def test_the_public_names_are_these() -> None:
     assert specreason.__all__ == [
         "Accept", "AnswerDelta", "CallEnded", "ConfigError", "Context", "ContextOverflow", "Drafts",
-        "EngineError", "EngineRejected", "EngineSettings", "EngineTimeout", "EngineUnavailable", "Event",
-        "Failed", "Fallback", "Finished", "InputError", "Interrupted", "ModelFileError", "More", "Policy",
-        "PolicySpec", "Reading", "ReasoningSettings", "Reject", "Result", "SamplingSettings",
-        "ServerSettings", "Settings", "Signal", "SignalMeasured", "Signals", "SpecReason", "SpecReasonError",
-        "Started", "StepDrafted", "StepKept", "StepRecord", "StepRejected", "StepStart", "Task", "RunOptions",
-        "ThinkingEnded", "Tokens", "Write", "fold", "load_settings",
+        "EngineError", "EngineRejected", "EngineSettings", "EngineTimeout", "EngineUnavailable",
+        "Event", "Failed", "Fallback", "Finished", "InputError", "Interrupted", "ModelFileError",
+        "More", "Policy", "PolicyError", "PolicySpec", "Reading", "ReasoningSettings", "Reject",
+        "Result", "RunOptions", "SamplingSettings", "ServerSettings", "Settings", "Signal",
+        "SignalMeasured", "Signals", "SpecReason", "SpecReasonError", "Started", "StepDrafted",
+        "StepKept", "StepRecord", "StepRejected", "StepStart", "Task", "ThinkingEnded", "Tokens",
+        "Write", "fold", "load_settings",
     ]  # fmt: skip
     assert all(hasattr(specreason, name) for name in specreason.__all__)

@@ -1,4 +1,4 @@
-"""Options of one run: where the answer is cut, how much in all, how long it waits for a model that is away."""
+"""Options of one run: where the answer is cut, how much in all, how long to wait for a model that is away."""
 
 import time
 from collections.abc import Sequence
