@@ -12,7 +12,7 @@ from specreason.engines.names import DECODER, EngineName
 from specreason.engines.opening import check_same_model, open_decoder, open_engine
 from specreason.engines.protocol import Engine
 from specreason.errors import ConfigError
-from specreason.reasoning.planning.choices import plan_of
+from specreason.reasoning.planning.possible import plan_of
 
 
 @dataclass(frozen=True, slots=True)

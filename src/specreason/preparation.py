@@ -20,11 +20,11 @@ from specreason.pair import Pair
 from specreason.reasoning.events import Started
 from specreason.reasoning.options import RunOptions
 from specreason.reasoning.planning.adaptive import Adaptive
-from specreason.reasoning.planning.choices import choices, plan_of
 from specreason.reasoning.planning.costs import Costs
 from specreason.reasoning.planning.fixed import Fixed
 from specreason.reasoning.planning.plan import Plan, Planner
-from specreason.reasoning.policies.base import OneModel
+from specreason.reasoning.planning.possible import plan_of, possible_plans
+from specreason.reasoning.policies.base_alone import OneModel
 from specreason.reasoning.policies.contract import Policy, PolicySpec
 from specreason.reasoning.run import Run
 from specreason.reasoning.signals.task import Task
@@ -139,7 +139,7 @@ def _planner(pair: Pair, reasoning: ReasoningSettings, roles: Sequence[Role], co
     most = plan_of(reasoning, in_process=in_process)
     if reasoning.speculate == "always":
         return Fixed(most)
-    return Adaptive(costs, most, choices(reasoning, in_process=in_process))
+    return Adaptive(costs, most, possible_plans(reasoning, in_process=in_process))
 
 
 async def _turns(

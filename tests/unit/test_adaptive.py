@@ -13,9 +13,9 @@ from specreason.config import ReasoningSettings
 from specreason.config.scheme import Role
 from specreason.reasoning.events import StepKept, ThinkingEnded
 from specreason.reasoning.planning.adaptive import Adaptive
-from specreason.reasoning.planning.choices import choices
 from specreason.reasoning.planning.costs import BATCHED, CROWD, Costs, Mean
 from specreason.reasoning.planning.plan import Plan
+from specreason.reasoning.planning.possible import possible_plans
 from specreason.reasoning.records import StepRecord
 from specreason.reasoning.schedules.lookahead import Lookahead
 
@@ -24,7 +24,7 @@ TOKENS = 50
 
 def auto(costs: Costs, **most: Any) -> Adaptive:
     """A planner of which the settings allow so much."""
-    plans = choices(ReasoningSettings(**most), in_process=False)
+    plans = possible_plans(ReasoningSettings(**most), in_process=False)
     return Adaptive(costs, plans[-1], plans)
 
 

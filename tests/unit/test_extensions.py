@@ -26,7 +26,7 @@ def test_our_own_are_the_modules_of_a_room() -> None:
     ("value", "message"),
     [
         ("no_such_package:POLICY", r"entry point 'theirs' of specreason.policies \(no_such_package:POLICY\)"),
-        ("specreason.reasoning.policies.base:POLICY", "is named 'base', as another one is already"),
+        ("specreason.reasoning.policies.base_alone:POLICY", "is named 'base', as another one is already"),
     ],
 )
 def test_what_cannot_be_loaded_says_whose_it_is(

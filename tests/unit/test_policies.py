@@ -2,7 +2,7 @@
 
 import pytest
 
-from specreason.reasoning.policies.base import OneModel
+from specreason.reasoning.policies.base_alone import OneModel
 from specreason.reasoning.policies.contract import Accept, Drafts, More, Reject, StepStart, Write
 from specreason.reasoning.policies.specreason import SpecReasonPolicy
 from specreason.reasoning.signals.contract import Context, Measured, Signal, Signals

@@ -18,7 +18,7 @@ from specreason.eval.cells import Cell, flat, studied
 from specreason.eval.rows import compact
 from specreason.eval.store import RunKey
 from specreason.eval.tasks import Problem, Task
-from specreason.reasoning.planning.choices import plan_of
+from specreason.reasoning.planning.possible import plan_of
 
 # Waves of this many rounds keep most of a wave at its full concurrency.
 _ROUNDS = 4

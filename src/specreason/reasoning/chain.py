@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from specreason.config.scheme import Role
 from specreason.engines.protocol import Engine, Prompt, Segment
+from specreason.reasoning.repetition import REMEMBERED
 from specreason.reasoning.steps import Step, normalised
-
-_LONGEST_CYCLE = 4
-_REMEMBERED = 2 * _LONGEST_CYCLE - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,18 +29,7 @@ class Chain:
             length=self.length + 1,
             tokens=self.tokens + step.tokens,
             last=step,
-            recent=(*self.recent, normalised(step.text))[-_REMEMBERED:],
-        )
-
-    def repeats(self, step: Step) -> bool:
-        """Whether `step` goes round in a circle: it is the last step again, or a cycle of 2 to 4 steps."""
-        texts = (*self.recent, normalised(step.text))
-        if not texts[-1] and (step.end in {"stop", "think_close"} or not step.tokens):
-            return False  # nothing was left to say, or no room to say it
-        return any(
-            texts[-period:] == texts[-2 * period : -period]
-            for period in range(1, _LONGEST_CYCLE + 1)
-            if len(texts) >= 2 * period
+            recent=(*self.recent, normalised(step.text))[-REMEMBERED:],
         )
 
 

@@ -8,6 +8,7 @@ from specreason.reasoning.chain import Chain
 from specreason.reasoning.gathering import gathered
 from specreason.reasoning.planning.plan import Plan
 from specreason.reasoning.policies.contract import Accept, Reject
+from specreason.reasoning.repetition import repeats
 from specreason.reasoning.run import Run
 from specreason.reasoning.schedules.contract import (
     Draft,
@@ -64,7 +65,7 @@ class Speculating:
         steps: dict[str, Step] = {}
         for step, _ in written:
             steps.setdefault(normalised(step.text), step)
-        unlike = [step for step in steps.values() if not chain.repeats(step)] or [written[0][0]]
+        unlike = [step for step in steps.values() if not repeats(chain.recent, step)] or [written[0][0]]
         # What is kept is read by both models anyway; a schedule may have to know it before.
         drafts = [Draft(step, await self._writers.read(chain, step, "small")) for step in unlike]
         return Drafted(
@@ -83,7 +84,7 @@ class Speculating:
         """See `Speculation`. A draft that goes round in a circle is rejected unasked."""
         clock = asyncio.get_running_loop().time
         started = clock()
-        if chain.repeats(drafted.drafts[0].step) and "base" in self._writers.roles:
+        if repeats(chain.recent, drafted.drafts[0].step) and "base" in self._writers.roles:
             return Verified(drafted, Reject("repetition"), self._measuring.known_of(chain), 0.0)
         verdict, signals = await self._measuring.verdict(
             chain, drafted.drafts, drafted.favourite, before_measuring
@@ -137,7 +138,7 @@ class Speculating:
 
     async def accepts(self, chain: Chain, draft: Draft) -> bool:
         """See `Repairing`."""
-        if chain.repeats(draft.step):
+        if repeats(chain.recent, draft.step):
             return False
         verdict, signals = await self._measuring.verdict(chain, [draft], 0)
         self.checked += signals.measured

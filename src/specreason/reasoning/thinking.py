@@ -7,6 +7,7 @@ from specreason.reasoning.answers import boxed_answer
 from specreason.reasoning.budget import thinking_budget
 from specreason.reasoning.chain import Chain, check_chain
 from specreason.reasoning.events import Ended
+from specreason.reasoning.repetition import repeats
 from specreason.reasoning.run import Run
 from specreason.reasoning.steps import End, Step
 
@@ -48,7 +49,7 @@ class Thinking:
 
     def keep(self, step: Step, after: Chain) -> bool:
         """Make `step` part of the chain; one that goes round in a circle ends thinking and is not kept."""
-        if self.chain.repeats(step):
+        if repeats(self.chain.recent, step):
             self.end("repetition")
             return False
         self.chain = after

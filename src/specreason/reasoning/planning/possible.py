@@ -18,7 +18,7 @@ def plan_of(settings: ReasoningSettings, *, in_process: bool) -> Plan:
     return Plan("small", schedule, extensions("repairs")[settings.on_reject], settings.drafts_per_step)
 
 
-def choices(settings: ReasoningSettings, *, in_process: bool) -> list[Plan]:
+def possible_plans(settings: ReasoningSettings, *, in_process: bool) -> list[Plan]:
     """All plans that ask for no more than the settings do, the plainest first."""
     found: dict[Plan, None] = {}
     for drafts in range(1, settings.drafts_per_step + 1):
