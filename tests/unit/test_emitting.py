@@ -36,13 +36,15 @@ async def test_whoever_emits_goes_on_only_once_the_event_was_taken() -> None:
 async def test_a_reader_that_stops_reading_stops_the_models() -> None:
     steps = [f"Step {n} is here.\n\n" for n in range(20)]
     engines = {"small": ScriptedEngine("small", steps=steps), "base": ScriptedEngine("base", steps=steps)}
-    async with SpecReason(Settings(), engines=engines) as session:
-        async with aclosing(session.stream("What?")) as events:
-            for _ in range(6):
-                await anext(events)
-            written = engines["small"].calls[-1].generated
-            await asyncio.sleep(0.05)
-            assert engines["small"].calls[-1].generated == written
+    async with (
+        SpecReason(Settings(), engines=engines) as session,
+        aclosing(session.stream("What?")) as events,
+    ):
+        for _ in range(6):
+            await anext(events)
+        written = engines["small"].calls[-1].generated
+        await asyncio.sleep(0.05)
+        assert engines["small"].calls[-1].generated == written
 
 
 async def test_calls_that_are_over_come_before_the_event_that_follows_them() -> None:
