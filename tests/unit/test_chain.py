@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from specreason.engines.protocol import Prompt, Segment
 from specreason.engines.scripted import ScriptedEngine
 from specreason.reasoning.chain import Chain, check_chain, read_by
+from specreason.reasoning.repetition import repeats
 from specreason.reasoning.steps import Step
 
 
