@@ -11,7 +11,6 @@ from typer.main import get_command
 from specreason.cli.app import app
 from specreason.cli.eval.axes import cells_from
 from specreason.config import load_settings
-from specreason.config.assignments import assignments
 from specreason.config.load import ENV_OTHER, env_name, setting_keys
 
 # Its policies are those of its own package; tests/docs/test_extending.py runs its commands.
@@ -43,12 +42,10 @@ def test_the_options_and_settings_of_a_page_are_there(page: Path, monkeypatch: p
     for words in commands(page):
         given = parsed(words)
         sets = given.get("set_") or ()
-        flags = {"pair": given.get("pair"), **assignments("--set", sets, list(setting_keys()))}
-        if "scheme" in given:
-            flags["reasoning.scheme"] = given["scheme"]
-        load_settings(None, flags, env={})
+        flags = {"pair": given.get("pair"), "reasoning.scheme": given.get("scheme")}
+        load_settings(None, flags, env={}, sets=sets)
         if given.get("vary"):
-            cells_from(given["vary"], given["concurrency"], None, flags)
+            cells_from(given["vary"], given["concurrency"], None, given.get("pair"), sets)
 
 
 def test_commands_named_in_the_text_are_there() -> None:

@@ -244,7 +244,7 @@ def test_a_study_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None
 
 
 REFUSED = [
-    ("threshold=3,11", "'policy.specreason.threshold' .* is 11: .*nearest valid value: 9"),
+    ("threshold=3,11", "'policy.specreason.threshold' from --vary is 11: .*nearest valid value: 9"),
     ("thresold=3", "there is no setting 'thresold'; did you mean 'policy.specreason.threshold'"),
     ("scheme=bas", "did you mean 'base'"),
     ("base.parallel=1,2", r"cannot differ in \[base\]"),
@@ -257,12 +257,12 @@ REFUSED = [
 @pytest.mark.parametrize(("vary", "words"), REFUSED)
 def test_what_cannot_be_varied_is_refused_with_the_reason(vary: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        cells_from([vary], "1", None, {})
+        cells_from([vary], "1", None, None, [])
 
 
 def test_values_are_those_of_toml_or_texts() -> None:
     vary = ["scheme=specreason", "threshold=5,7.5", "step_delimiter='\\n','a, b'", "on_reject=hedge"]
-    (first, *_, last) = cells_from(vary, "1,4", None, {})
+    (first, *_, last) = cells_from(vary, "1,4", None, None, [])
     assert dict(first.overrides) == {
         SCHEME: "specreason",
         "reasoning.on_reject": "hedge",
@@ -275,8 +275,8 @@ def test_values_are_those_of_toml_or_texts() -> None:
 
 
 def test_without_schemes_the_settings_own_and_each_model_alone_are_run() -> None:
-    assert [each.scheme for each in cells_from([], "1", None, {})] == ["specreason", "base", "small"]
-    assert [each.scheme for each in cells_from([], "1", None, {SCHEME: "base"})] == ["base"]
+    assert [each.scheme for each in cells_from([], "1", None, None, [])] == ["specreason", "base", "small"]
+    assert [each.scheme for each in cells_from([], "1", None, None, ["scheme=base"])] == ["base"]
 
 
 def test_models_are_opened_with_a_cache_slot_for_each_place_at_which_a_cell_works() -> None:

@@ -35,12 +35,14 @@ def load_settings(
     flags: Mapping[str, object] | None = None,
     env: Mapping[str, str] | None = None,
     sets: Iterable[str] | None = None,
+    varied: Mapping[str, object] | None = None,
 ) -> Settings:
     """Merge the sources and check them.
 
     `flags` maps dotted keys ("reasoning.lookahead") to values; None values are skipped. `sets` are texts
-    KEY=VALUE, as of --set. `file` defaults to $SPECREASON_CONFIG, then ./specreason.toml if it is there.
-    Raises ConfigError, which names the key, the value, its source and the nearest valid one.
+    KEY=VALUE, as of --set; `varied`: values of --vary, by dotted key. `file` defaults to $SPECREASON_CONFIG,
+    then ./specreason.toml if it is there. Raises ConfigError, which names the key, the value, its source and
+    the nearest valid one.
     """
     env = os.environ if env is None else env
     values: dict[str, object] = {}
@@ -51,6 +53,7 @@ def load_settings(
         *_from_env(env),
         *_from_flags(flags or {}),
         *_from_sets(sets or ()),
+        *((key, value, "from --vary") for key, value in (varied or {}).items()),
     ):
         _put(values, key, value)
         source[key] = origin

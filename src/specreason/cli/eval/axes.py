@@ -1,14 +1,14 @@
 """Settings as they are varied on the command line of a study: `--vary KEY=V1,V2`."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import JsonValue
 
-from specreason.config import load_settings
-from specreason.config.assignments import assignment, value_of
+from specreason.config import Settings, load_settings
+from specreason.config.assignments import assignment, assignments, value_of
 from specreason.config.load import setting_keys
 from specreason.errors import ConfigError
 from specreason.eval.cells import SCHEME, STUDIED, Cell, cells_of, flat, studied
@@ -19,15 +19,16 @@ _SEED = "sampling.seed"
 
 
 def cells_from(
-    vary: Sequence[str], concurrency: str, config: Path | None, flags: Mapping[str, Any]
+    vary: Sequence[str], concurrency: str, config: Path | None, pair: str | None, sets: Sequence[str]
 ) -> list[Cell]:
     """The cells; each value is checked like a setting. Raises ConfigError, which names key, value and fix.
 
-    `flags`: the settings of all cells, by dotted key. If neither names a scheme: that of the settings, and
-    each model alone.
+    `sets`: the settings of all cells, KEY=VALUE. If neither names a scheme: that of the settings, and each
+    model alone.
     """
     varied: dict[str, list[JsonValue]] = {}
     known = list(setting_keys())
+    flags = {"pair": pair}
     for text in vary:
         key, values = assignment("--vary", text, known)
         if key in varied:
@@ -39,10 +40,14 @@ def cells_from(
             )
         if key == _SEED:
             raise ConfigError(f"--vary {key}: each run has a seed of its own; give --samples for more runs")
-        varied[key] = [_checked(key, value, config, flags) for value in _values("--vary", key, values)]
+        varied[key] = [
+            _checked(load_settings(config, flags, sets=sets, varied={key: value}), key)
+            for value in _values("--vary", key, values)
+        ]
     if SCHEME not in varied:
-        own = flat(studied(load_settings(config, flags)))[SCHEME]
-        varied[SCHEME] = [own] if SCHEME in flags else list(dict.fromkeys([own, *_ALONE]))
+        own = _checked(load_settings(config, flags, sets=sets), SCHEME)
+        named = SCHEME in assignments("--set", sets, known)
+        varied[SCHEME] = [own] if named else list(dict.fromkeys([own, *_ALONE]))
     return list(cells_of(varied, _at_once(concurrency)))
 
 
@@ -57,9 +62,9 @@ def _values(flag: str, key: str, text: str) -> list[Any]:
     return [value_of(part) for part in parts]
 
 
-def _checked(key: str, value: object, config: Path | None, flags: Mapping[str, Any]) -> JsonValue:
-    """The value as the settings keep it. Loading them with it checks range and type, and words the error."""
-    return flat(studied(load_settings(config, {**flags, key: value})))[key]
+def _checked(settings: Settings, key: str) -> JsonValue:
+    """A value as the settings keep it."""
+    return flat(studied(settings))[key]
 
 
 def _at_once(text: str) -> list[int]:

@@ -12,8 +12,6 @@ from rich.console import Console
 from specreason.cli.eval.axes import cells_from
 from specreason.cli.eval.display import StudyDisplay
 from specreason.config import load_settings
-from specreason.config.assignments import assignments
-from specreason.config.load import setting_keys
 from specreason.errors import ConfigError
 from specreason.eval.cells import Cell
 from specreason.eval.find_task import find_task
@@ -40,9 +38,8 @@ def run(
     pair: str | None,
 ) -> None:
     """See `specreason eval run --help`."""
-    flags = {"pair": pair, **assignments("--set", set_ or (), list(setting_keys()))}
-    cells = cells_from(vary or (), concurrency, config, flags)
-    common = resolve(load_settings(config, flags))
+    cells = cells_from(vary or (), concurrency, config, pair, set_ or ())
+    common = resolve(load_settings(config, {"pair": pair}, sets=set_))
     chosen = limited(find_task(task, seed), limit, skip)
     plan = Plan(chosen, cells, common, samples, seed)
     for cell in cells:
