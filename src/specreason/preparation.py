@@ -66,32 +66,33 @@ async def prepared(
     further = {name: pair.further[name] for name in spec.models}
     task = Task(messages, turns, {**engines, **further})
     direct = answers_directly(messages, options, turns)
-    rule: Policy
     if direct:
         reasoning = reasoning.model_copy(update={"token_budget": 0})
         roles = (reasoning.answer_by if reasoning.answer_by in turns else next(iter(turns)),)
-    if direct or failure is not None:
-        rule = OneModel(roles[0])
-    else:
-        made = spec.make(knobs_of(asked.knobs, spec.name) if policy is None else spec.knobs(), task)
-        rule = await made if inspect.isawaitable(made) else made
+    alone = direct or failure is not None
+    knobs = knobs_of(asked.knobs, spec.name) if policy is None else spec.knobs()
     return Run(
         turns=turns,
         engines={role: engines[role] for role in turns},
-        policy=rule,
+        policy=OneModel(roles[0]) if alone else await _made(spec, knobs, task),
         roles=roles,
         planner=planner() if planner else _planner(pair, reasoning, roles, costs),
         settings=reasoning,
         sampling=Sampling(**asked.sampling.model_dump()),
         think_close={role: pair.section(role).think_close for role in turns},
         session=uuid.uuid4().hex,
-        room=task.room,
+        room=task.room,  # known once the policy is made
         options=options,
         failure=failure,
         direct=direct,
         writers={"base": pair.decoder} if reasoning.scheme.decode and pair.decoder is not None else {},
         further=further,
     )
+
+
+async def _made(spec: PolicySpec, knobs: Section, task: Task) -> Policy:
+    made = spec.make(knobs, task)
+    return await made if inspect.isawaitable(made) else made
 
 
 def started(asked: Asked, run: Run, policy: PolicySpec | None) -> Started:
