@@ -30,7 +30,7 @@ TALKER = "smollm2-135m-instruct"
 # Where blocking the event loop is right, and why. (file, functions)
 MAY_BLOCK = [
     # Policies, schedules and repairs are looked for once, where settings are made first.
-    ("specreason/extensions.py", {"extensions"}),
+    ("specreason/extensions.py", {"discovered", "own"}),
     # Before weights are loaded: a look at the size and the first four bytes of one file.
     ("specreason/models/cache.py", {"require"}),
     # A chat template is read from disk once, while connecting.

@@ -31,7 +31,7 @@ def scored_drafts(name: str, problem: Problem, events: Sequence[Event]) -> Itera
         match event:
             case StepDrafted():
                 draft = event.text + (THINK_CLOSE if event.end == "think_close" else "")
-            case SignalMeasured(name="judge_score", draft=0, details=details) if not details.get("beginning"):
+            case SignalMeasured(name="judge_score", draft=0, details=details) if not details.get("prefix"):
                 yield ScoredStep(name, event.value, problem.right(chain, draft))
             case StepKept(step=step):
                 chain.append(step.text)

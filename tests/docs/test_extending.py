@@ -57,6 +57,13 @@ def test_a_signal_that_asks_a_model_is_measured_and_counted(package: Package) ->
     assert result["tokens"]["base"]["scored"] == 2
 
 
+def test_the_judge_is_asked_only_where_the_free_signal_does_not_decide(package: Package) -> None:
+    unasked = solved(package, "--scheme", "careful", "--set", "policy.careful.likely=-99")
+    assert all(set(step["signals"]) == {"least_logprob"} for step in unasked["steps"])
+    asked = solved(package, "--scheme", "careful", "--set", "policy.careful.likely=0")
+    assert all(set(step["signals"]) == {"least_logprob", "judge_score"} for step in asked["steps"])
+
+
 def test_a_schedule_gives_the_same_steps_as_the_sequential_one(package: Package) -> None:
     chains = [
         [step["text"] for step in solved(package, "--scheme", "steady", "--set", f"schedule={name}")["steps"]]

@@ -274,6 +274,11 @@ def test_values_are_those_of_toml_or_texts() -> None:
     assert given == {"sampling.temperature": 0, "base.threads": 2}
 
 
+def test_what_makes_no_difference_to_any_cell_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--vary policy\.specreason\.threshold makes no difference"):
+        cells_from(["scheme=base", "threshold=3,7"], "1", None, None, [])
+
+
 def test_without_schemes_the_settings_own_and_each_model_alone_are_run() -> None:
     assert [each.scheme for each in cells_from([], "1", None, None, [])] == ["specreason", "base", "small"]
     assert [each.scheme for each in cells_from([], "1", None, None, ["scheme=base"])] == ["base"]

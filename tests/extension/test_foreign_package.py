@@ -104,6 +104,18 @@ def test_what_does_not_go_together_is_refused_with_the_reason(environment: dict[
     assert "'reasoning.on_reject' is 'hedge', which does not go with policy 'lookahead_reasoning'" in message
 
 
+def test_a_cell_that_cannot_be_is_refused_before_a_model_is_loaded(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "t.jsonl").write_text('{"id": "1", "problem": "x", "answer": "1"}')
+    vary = ("--vary", "scheme=lookahead_reasoning,specreason", "--vary", "on_reject=rewrite,keep_prefix")
+    store = tmp_path / "s.sqlite"
+    message = refused(environment, "eval", "run", "--task", str(tmp_path / "t.jsonl"), "--store", str(store),
+                      "--pair", "pocket", *vary)  # fmt: skip
+    assert "cell 'lookahead_reasoning reasoning.on_reject=keep_prefix at-once=1'" in message
+    assert not store.exists()
+
+
 @pytest.fixture(scope="module")
 def server(environment: dict[str, str]) -> Generator[str]:
     command = [sys.executable, "-m", "specreason.cli.app", "serve", "--pair", "pocket", "--port", "0"]

@@ -260,3 +260,13 @@ def test_white_space_around_a_key_is_left_out() -> None:
     assert base.api_key.get_secret_value() == "sk-1234"
     assert base.headers["X"].get_secret_value() == "a b"
     assert "name of a header" in error_of(flags={"base.headers": {"X Key": "a"}})
+
+
+def test_a_policy_that_is_not_installed_is_named_with_those_that_are(toml: Path) -> None:
+    toml.write_text("[policy.steady]\nmost = 1\n")
+    assert "no policy 'steady' is installed; there are: base, small, specreason" in error_of(toml)
+
+
+def test_a_name_that_nothing_is_near_gets_no_wrong_hint(toml: Path) -> None:
+    toml.write_text("[judge]\nwording = 'x'\n")
+    assert error_of(toml).endswith("specreason config --explain lists all")

@@ -11,7 +11,6 @@ import specreason
 from specreason import extensions as found
 from specreason.config import Scheme
 from specreason.config.scheme import known_schemes
-from specreason.errors import ConfigError
 
 SOURCE = Path(specreason.__file__).parent
 
@@ -36,8 +35,16 @@ def test_what_cannot_be_loaded_says_whose_it_is(
         return [EntryPoint("theirs", value, group)]
 
     monkeypatch.setattr(found, "entry_points", installed)
-    with pytest.raises(ConfigError, match=message):
-        found.extensions.__wrapped__("policies")
+    good, faults = found.discovered("policies")
+    assert list(good) == list(found.own("policies"))
+    assert re.search(message, faults["theirs"])
+
+    def faulty(kind: str) -> dict[str, str]:
+        return faults
+
+    monkeypatch.setattr("specreason.config.scheme.broken", faulty)
+    with pytest.raises(ValueError, match=message):
+        Scheme.parse("theirs")
 
 
 @pytest.mark.parametrize("text", known_schemes())

@@ -102,7 +102,7 @@ def test_all_readers_agree(story: dict[str, Any]) -> None:
         position=0, cell="x", sample=0, seed=0, session=0, started_at=0.0, seconds=1.0,
         events=events, result=result, grade=Grade(True, ""),
     )  # fmt: skip
-    assert row.steps == [KeptStep(s.author, s.origin, s.outcome, s.signals) for s in records]
+    assert row.steps == [KeptStep(s.author, s.origin, s.outcome, s.signals, s.reason) for s in records]
     assert steps_from_text(steps_to_text(row.steps)) == row.steps
     assert row.thinking_tokens == sum(step.tokens for step in records)
 

@@ -4,10 +4,11 @@ import asyncio
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from specreason.cli.options import Pair, Set
 from specreason.config import EngineSettings, Settings, load_settings
@@ -18,6 +19,7 @@ from specreason.engines.opening import open_engine
 from specreason.engines.probing import probe_cancellation
 from specreason.engines.protocol import Engine
 from specreason.errors import SpecReasonError
+from specreason.extensions import Kind, broken
 from specreason.models import cache, catalogue
 from specreason.models.pair_settings import resolve
 
@@ -64,6 +66,9 @@ def doctor(
         here = cache.is_present(weights)
         console.print(f"{_GOOD if here else _UNKNOWN}{weights.name}", end="")
         console.print("" if here else f": not on this machine (specreason models pull {weights.name})")
+    for kind in get_args(Kind):
+        for fault in broken(kind).values():
+            console.print(f"{_BAD}{escape(fault)}")
     settings = resolve(load_settings(file, {"pair": pair}, sets=set_))
     if not asyncio.run(_engines(settings, console)):
         raise typer.Exit(1)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from specreason.errors import ConfigError
+from specreason.extensions import own
 
+_MANY = 20  # names, more than an error should list
 # Short names are looked for only where they say what is meant.
 _SHORT = ("reasoning", "sampling", "policy")
 
@@ -45,10 +47,11 @@ def nearest(name: str, valid: Sequence[str]) -> str:
     for one in valid:
         leaves.setdefault(_leaf(one), []).append(one)
     alike = difflib.get_close_matches(_leaf(name), leaves, n=1, cutoff=0.8)
-    close = difflib.get_close_matches(
-        name, leaves[alike[0]] if alike else valid, n=1, cutoff=0.3 if alike else 0.5
-    )
-    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
+    near = leaves[alike[0]] if alike else valid
+    close = difflib.get_close_matches(name, near, n=1, cutoff=0.2 if alike else 0.7)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"valid: {', '.join(valid)}" if len(valid) < _MANY else "specreason config --explain lists all"
 
 
 def _leaf(name: str) -> str:
@@ -60,8 +63,9 @@ def _key(flag: str, name: str, known: Sequence[str]) -> str:
     if name in known or (name.startswith("models.") and name.count(".") == 2):
         return name
     ends = [key for key in known if key.endswith(f".{name}") and key.partition(".")[0] in _SHORT]
-    if len(ends) == 1:
-        return ends[0]
+    ours = [key for key in ends if not key.startswith("policy.") or key.split(".")[1] in own("policies")]
+    if len(ours or ends) == 1:
+        return (ours or ends)[0]
     if ends:
         raise ConfigError(f"{flag} {name}: several settings end so; write one of {', '.join(ends)}")
     raise ConfigError(f"{flag}: there is no setting '{name}'; {nearest(name, known)}")

@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from specreason.config.endpoint import shown_address
 from specreason.config.policies import policy_sections
 from specreason.config.settings import EngineSettings, Settings
 from specreason.errors import ConfigError
+from specreason.extensions import extensions
 from specreason.text_files import read_text
 
 ENV_PREFIX = "SPECREASON_"
@@ -166,11 +167,17 @@ def _explain(error: ValidationError, source: Mapping[str, str]) -> Iterator[str]
         )
         origin = source.get(key, "")
         if problem["type"] == "extra_forbidden":
-            yield f"unknown setting '{key}' {origin}; {nearest(key, list(setting_keys()))}".replace(" ;", ";")
+            yield f"unknown setting '{key}' {origin}; {_hint(location)}".replace(" ;", ";")
         else:
             value = "(hidden)" if _is_secret(key) else _shown(problem.get("input"))
             expected = _expected(problem["type"], problem["msg"])
             yield f"setting '{key}' {origin} is {value}: {expected}{_nearest_value(problem)}"
+
+
+def _hint(location: Sequence[str]) -> str:
+    if location[0] == "policy" and len(location) > 1 and location[1] not in extensions("policies"):
+        return f"no policy '{location[1]}' is installed; there are: {', '.join(extensions('policies'))}"
+    return nearest(".".join(location), list(setting_keys()))
 
 
 def _is_secret(key: str) -> bool:

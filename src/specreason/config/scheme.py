@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from specreason.extensions import extensions
+from specreason.extensions import broken, extensions
 
 Role = Literal["base", "small"]
 _DECODE = "+decode"
@@ -25,6 +25,8 @@ class Scheme:
         """The scheme that `value` names. Raises ValueError with the nearest name that there is."""
         if isinstance(value, Scheme):
             return value
+        if fault := broken("policies").get(str(value).partition("+")[0]):
+            raise ValueError(fault)
         if value not in known_schemes():
             close = difflib.get_close_matches(str(value), known_schemes(), n=1, cutoff=0.3)
             hint = f"; did you mean '{close[0]}'?" if close else ""

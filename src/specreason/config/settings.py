@@ -17,7 +17,7 @@ from specreason.config.knobs import knob as _knob
 from specreason.config.policies import EveryPolicy, default_policies
 from specreason.config.scheme import Scheme
 from specreason.config.server import ServerSettings
-from specreason.extensions import Kind, extensions
+from specreason.extensions import Kind, broken, extensions
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -238,7 +238,7 @@ class ReasoningSettings(Section):
         kind: Kind = "schedules" if info.field_name == "schedule" else "repairs"
         known = [*(["auto"] if kind == "schedules" else []), *extensions(kind)]
         if name not in known:
-            raise ValueError(f"it must be one of {', '.join(known)}")
+            raise ValueError(broken(kind).get(name) or f"it must be one of {', '.join(known)}")
         return name
 
     token_budget: Annotated[
@@ -301,7 +301,10 @@ class Settings(Section):
 
     pair: Annotated[
         str | None,
-        _knob("A named pair of `specreason models list`; fills in the models that base and small leave out."),
+        _knob(
+            "A named pair of `specreason models list`; fills in the models that base and small leave out, "
+            "and the settings that suit it where nothing else sets them (specreason config --pair NAME)."
+        ),
     ] = None
     base: Annotated[EngineSettings, Field(description="The base model.")] = Field(
         default_factory=EngineSettings

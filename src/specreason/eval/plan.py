@@ -18,6 +18,7 @@ from specreason.eval.cells import Cell, flat, studied
 from specreason.eval.rows import compact
 from specreason.eval.store import RunKey
 from specreason.eval.tasks import Problem, Task
+from specreason.preparation import check_combination, policy_named
 from specreason.reasoning.planning.possible import plan_of
 
 # Waves of this many rounds keep most of a wave at its full concurrency.
@@ -88,6 +89,18 @@ def seed_of(plan: Plan, cell: Cell, problem: Problem, sample: int) -> int:
     in the base model's cache.
     """
     return zlib.crc32(f"{plan.seed} {cell.label} {problem.id} {sample}".encode())
+
+
+def check_cells(plan: Plan) -> None:
+    """Raise ConfigError for a cell whose policy does not go with its other settings."""
+    for cell in plan.cells:
+        settings = cell.settings(plan.common)
+        try:
+            check_combination(
+                policy_named(settings.reasoning.scheme.policy), settings.reasoning, settings.models
+            )
+        except ConfigError as error:
+            raise ConfigError(f"cell '{cell.label}': {error}") from None
 
 
 def with_room(plan: Plan) -> Settings:

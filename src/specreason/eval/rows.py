@@ -20,6 +20,7 @@ class KeptStep:
     origin: Origin
     outcome: Outcome
     signals: Mapping[str, float | None]
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,10 @@ class Row:
 
 
 def steps_to_text(steps: Sequence[KeptStep]) -> str:
-    """JSON: a list of author, origin, outcome and signals for each step."""
-    return compact([[step.author, step.origin, step.outcome, dict(step.signals)] for step in steps])
+    """JSON: a list of author, origin, outcome, signals and reason for each step."""
+    return compact(
+        [[step.author, step.origin, step.outcome, dict(step.signals), step.reason] for step in steps]
+    )
 
 
 def steps_from_text(text: str) -> list[KeptStep]:
@@ -100,7 +103,10 @@ def row_of(
         unscorable=result.unscorable,
         tokens={role: _counts(tokens) for role, tokens in result.tokens.items()},
         phases={phase: round(seconds, 6) for phase, seconds in result.seconds.items()},
-        steps=[KeptStep(step.author, step.origin, step.outcome, step.signals) for step in result.steps],
+        steps=[
+            KeptStep(step.author, step.origin, step.outcome, step.signals, step.reason)
+            for step in result.steps
+        ],
         error=f"{failed.error}: {failed.message}" if failed else None,
         degraded=result.degraded,
     )

@@ -138,7 +138,7 @@ def _tokens(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     return {
         role: {
             fate: sum(row.tokens.get(role, {}).get(fate, 0) for row in rows) / len(rows)
-            for fate in ("generated", "kept", "discarded")
+            for fate in ("generated", "kept", "scored", "discarded")
         }
         for role in roles
     }

@@ -127,7 +127,7 @@ class Loop:
             draft = drafted.drafts[verified.which].step
             replacement = await plan.repair(work, Rejected(chain, draft, verdict.reason))
         self.thinking.discard(-replacement.kept)
-        await self.report.signals(work.checked, chain.length)
+        await self.report.prefixes(work.checked, chain.length)
         after = await self.writers.read(chain, replacement.step, "base")
         record = replaced_record(chain.length, verified, replacement, self.reason(plan))
         await self.keep(replacement.step, after, record)

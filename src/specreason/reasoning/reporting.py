@@ -44,10 +44,15 @@ class Reporter:
     async def signals(self, measured: Iterable[Measured], index: int) -> None:
         """What was measured for a step."""
         now = self._emitter.now()
-        await self._emitter.emit(
-            *(
-                SignalMeasured(now, index, one.draft, one.signal.name, read.value, one.seconds, read.details)
-                for one in measured
-                for read in (one.reading,)
-            )
-        )
+        await self._emitter.emit(*(_event(now, index, one) for one in measured))
+
+    async def prefixes(self, measured: Iterable[tuple[Measured, int]], index: int) -> None:
+        """What was measured of beginnings of a rejected draft, by their lengths in characters."""
+        now = self._emitter.now()
+        await self._emitter.emit(*(_event(now, index, one, prefix=length) for one, length in measured))
+
+
+def _event(at: float, index: int, one: Measured, **more: int) -> SignalMeasured:
+    read = one.reading
+    details = {**read.details, **more}
+    return SignalMeasured(at, index, one.draft, one.signal.name, read.value, one.seconds, details)

@@ -28,7 +28,7 @@ from specreason.reasoning.writers import Writers
 class Speculating:
     """See `schedules.contract.Speculation` and `repairs.contract.Repairing`. `plan` is the one in force.
 
-    `checked`: what was measured of beginnings of a rejected draft.
+    `checked`: what was measured of beginnings of a rejected draft, and their lengths in characters.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Speculating:
         self._writers = writers
         self._measuring = measuring
         self._plan = plan
-        self.checked: list[Measured] = []
+        self.checked: list[tuple[Measured, int]] = []
 
     # ------------------------------------------------------------ for schedules
 
@@ -141,5 +141,5 @@ class Speculating:
         if repeats(chain.recent, draft.step):
             return False
         verdict, signals = await self._measuring.verdict(chain, [draft], 0)
-        self.checked += signals.measured
+        self.checked += [(one, len(draft.step.text)) for one in signals.measured if one.signal.of != "place"]
         return isinstance(verdict, Accept)

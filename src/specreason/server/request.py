@@ -184,7 +184,8 @@ def _policy(body: ChatRequest, reasoning: ReasoningSettings, settings: Settings)
     try:
         check_combination(policy_named(reasoning.scheme.policy), reasoning, settings.models)
     except ConfigError as error:
-        raise Refused(str(error), param="specreason.scheme", code="conflicting_fields") from None
+        about = "on_reject" if "reasoning.on_reject" in str(error) else "scheme"
+        raise Refused(str(error), param=f"specreason.{about}", code="conflicting_fields") from None
     given = body.specreason.given(include={"policy"}) if body.specreason else {}
     return overridden(settings.policy, given.get("policy", {}), "specreason.policy")
 

@@ -135,6 +135,11 @@ def _nearest(path: Sequence[str], body: type[BaseModel]) -> str:
     knobs: Mapping[str, str] = _knobs() if _place(path[:1], body) in {None, RequestSettings} else {}
     if name in knobs:
         return f"did you mean '{knobs[name]}'?"
+    if "." in name:
+        nested = "..."
+        for part in reversed(name.split(".")):
+            nested = json.dumps({part: "@"}).replace('"@"', nested)
+        return f"write objects inside objects: {nested}"
     if inside and name in _offered(body):
         return f"did you mean '{name}', outside of '{path[0]}'?"
     for names in ({name: name for name in _offered(place)} if place else {}, knobs):

@@ -48,7 +48,12 @@ def cells_from(
         own = _checked(load_settings(config, flags, sets=sets), SCHEME)
         named = SCHEME in assignments("--set", sets, known)
         varied[SCHEME] = [own] if named else list(dict.fromkeys([own, *_ALONE]))
-    return list(cells_of(varied, _at_once(concurrency)))
+    cells = list(cells_of(varied, _at_once(concurrency)))
+    for key, values in varied.items():
+        if len(values) > 1 and not any(key in dict(cell.overrides) for cell in cells):
+            schemes = ", ".join(dict.fromkeys(cell.scheme for cell in cells))
+            raise ConfigError(f"--vary {key} makes no difference under any scheme of the study ({schemes})")
+    return cells
 
 
 def _values(flag: str, key: str, text: str) -> list[Any]:

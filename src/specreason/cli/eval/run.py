@@ -15,7 +15,7 @@ from specreason.config import load_settings
 from specreason.errors import ConfigError
 from specreason.eval.cells import Cell
 from specreason.eval.find_task import find_task
-from specreason.eval.plan import Plan, with_room
+from specreason.eval.plan import Plan, check_cells, with_room
 from specreason.eval.runner import opened_study
 from specreason.eval.store import Store
 from specreason.eval.tasks import limited
@@ -44,7 +44,8 @@ def run(
     plan = Plan(chosen, cells, common, samples, seed)
     for cell in cells:
         _check_samples(plan, cell)
-    with_room(plan)  # before anything is loaded
+    check_cells(plan)  # before anything is loaded
+    with_room(plan)
     asyncio.run(_run(plan, store or Path(f"eval-{chosen.name}.sqlite"), retry_errors=retry_errors))
 
 

@@ -136,14 +136,20 @@ def _tokens(summaries: Sequence[Summary]) -> Figure:
         {"name": s.runs.name, "part": f"{role}, {fate}", "tokens": fates[fate]}
         for s in summaries
         for role, fates in s.tokens.items()
-        for fate in ("kept", "discarded")
+        for fate in ("kept", "scored", "discarded")
     ]
-    parts = ["base, kept", "base, discarded", "small, kept", "small, discarded"]
+    parts = [f"{role}, {fate}" for role in ("base", "small") for fate in ("kept", "scored", "discarded")]
     bars = chart(rows).mark_bar(stroke="var(--page)").encode(
         x=quantity("x", "tokens", "tokens a run, on average", zero=True), y=_names(summaries),
-        color=colour("part", parts, (1, 6, 2, 5)), order={"field": "part"},
+        color=colour("part", parts, (1, 3, 6, 2, 4, 5)), order={"field": "part"},
     )  # fmt: skip
-    return drawn("tokens", "Tokens by model", "Kept and discarded.", bars, height=_bars(summaries))
+    return drawn(
+        "tokens",
+        "Tokens by model",
+        "Kept, written to measure signals, and discarded.",
+        bars,
+        height=_bars(summaries),
+    )
 
 
 def _thinking(summaries: Sequence[Summary]) -> Figure:

@@ -1,5 +1,6 @@
 """The tables of a report, as text: the page and the Markdown show the same ones."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -110,27 +111,37 @@ def _in_budget(summaries: Sequence[Summary]) -> Table:
 
 def _drafts(summaries: Sequence[Summary]) -> Table:
     rows = [
-        [s.runs.name, share(s.acceptance), share(s.unscorable), share(s.steps_by_small), f"{s.degraded}"]
+        [s.runs.name, share(s.acceptance), _reasons(s), share(s.steps_by_small), f"{s.degraded}"]
         for s in summaries
         if speculates(s.runs.cell.scheme)
     ]
-    note = "Unscorable: the judge's reply was no digit. Without drafter: ended by the base model alone."
-    head = ["scheme", "drafts accepted", "scores unreadable", "steps by the small model", "without drafter"]
+    note = (
+        "Rejected because: drafts by the reason of the policy (unscorable: the judge's reply was no digit). "
+        "Without drafter: ended by the base model alone."
+    )
+    head = ["scheme", "drafts accepted", "rejected because", "steps by the small model", "without drafter"]
     return Table("Drafts", note, head, rows)
+
+
+def _reasons(s: Summary) -> str:
+    """Why drafts were rejected, and how often, the most frequent first."""
+    counts = Counter(step.reason for row in s.runs.rows for step in row.steps if step.reason)
+    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "-"
 
 
 def _tokens(summaries: Sequence[Summary]) -> Table:
     rows = [
-        [s.runs.name, role, *(f"{fates[fate]:.0f}" for fate in ("generated", "kept", "discarded")),
+        [s.runs.name, role, *(f"{fates[fate]:.0f}" for fate in ("generated", "kept", "scored", "discarded")),
          share(s.cached)]
         for s in summaries
         for role, fates in s.tokens.items()
     ]  # fmt: skip
     note = (
-        "A run, on average. Discarded: rejected drafts, and what was written beyond a boundary. Prompt "
+        "A run, on average. Scored: written to measure signals. Discarded: rejected drafts, and what was "
+        "written beyond a boundary. Prompt "
         "cached: over both models, by the engines' own count; schemes should find their first prompt alike."
     )
-    head = ["scheme", "model", "generated", "kept", "discarded", "prompt cached"]
+    head = ["scheme", "model", "generated", "kept", "scored", "discarded", "prompt cached"]
     return Table("Tokens by model", note, head, rows)
 
 
