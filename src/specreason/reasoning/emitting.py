@@ -1,7 +1,7 @@
 """The one stream of events. Whoever emits goes on once the event was taken: a slow reader slows the run."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,32 +15,37 @@ class Emitter:
     def __init__(self) -> None:
         self.now = stopwatch()
         self.listeners: list[Callable[[Event], None]] = []
-        self._calls: list[CallEnded] = []
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._pending: list[Event] = []
+        self._batches: asyncio.Queue[Sequence[Event]] = asyncio.Queue()
 
     def call_ended(self, call: CallEnded) -> None:
-        """Note a call that is over; it is emitted before the next event."""
-        self._calls.append(call)
+        """Note a call that is over now."""
+        self.note(replace(call, at=self.now()))
+
+    def note(self, *events: Event) -> None:
+        """Hand these over together with the next event that is emitted, and before it."""
+        self._pending += events
 
     async def emit(self, *events: Event) -> None:
-        """Hand over the calls that are over, then `events`; returns when all are taken."""
-        at = events[0].at if events else self.now()
-        calls = [replace(call, at=at) for call in self._calls]
-        self._calls.clear()
-        for event in (*calls, *events):
-            for listener in self.listeners:
-                listener(event)
-            self._events.put_nowait(event)
-            await self._events.join()
+        """Hand over what was noted, then `events`; returns when all are taken."""
+        batch = [*self._pending, *events]
+        self._pending.clear()
+        if batch:
+            for event in batch:
+                for listener in self.listeners:
+                    listener(event)
+            self._batches.put_nowait(batch)
+            await self._batches.join()
 
     async def events_of(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[Event, None]:
         """What `work` emits while it runs; then its error is raised, if it failed. Closing cancels it."""
         working = asyncio.create_task(work)
-        working.add_done_callback(lambda _: self._events.put_nowait(None))
+        working.add_done_callback(lambda _: self._batches.put_nowait(()))
         try:
-            while (event := await self._events.get()) is not None:
-                yield event
-                self._events.task_done()
+            while batch := await self._batches.get():
+                for event in batch:
+                    yield event
+                self._batches.task_done()
             await working
         finally:
             working.cancel()

@@ -85,7 +85,7 @@ class Loop:
         """The base model's own step."""
         chain, base = self.thinking.chain, self.writers.base
         assert base is not None
-        await self.report.signals(self.measuring.unreported(chain), chain.length)
+        self.report.signals(self.measuring.unreported(chain), chain.length)
         await self.writers.pause_drafters()
         step, seconds = await base.next_step(chain, "base", self.thinking.left(chain))
         known = self.measuring.known_of(chain)
@@ -100,7 +100,7 @@ class Loop:
                     await self.report.drafts(one, self.thinking.chain.length)
                     continue
                 chain = self.thinking.chain
-                await self.report.signals(self.measuring.unreported(chain, one.signals), chain.length)
+                self.report.signals(self.measuring.unreported(chain, one.signals), chain.length)
                 self.thinking.decided(one.accepted is not None)
                 if one.accepted is None:
                     await self.replace(work, plan, one)
@@ -127,7 +127,7 @@ class Loop:
             draft = drafted.drafts[verified.which].step
             replacement = await plan.repair(work, Rejected(chain, draft, verdict.reason))
         self.thinking.discard(-replacement.kept)
-        await self.report.prefixes(work.checked, chain.length)
+        self.report.prefixes(work.checked, chain.length)
         after = await self.writers.read(chain, replacement.step, "base")
         record = replaced_record(chain.length, verified, replacement, self.reason(plan))
         await self.keep(replacement.step, after, record)

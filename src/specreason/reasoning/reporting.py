@@ -41,15 +41,15 @@ class Reporter:
             *(StepDrafted(now, index, s.text, s.tokens, seconds, s.end, sample) for sample, s in steps)
         )
 
-    async def signals(self, measured: Iterable[Measured], index: int) -> None:
-        """What was measured for a step."""
+    def signals(self, measured: Iterable[Measured], index: int) -> None:
+        """What was measured for a step; it goes with the next event."""
         now = self._emitter.now()
-        await self._emitter.emit(*(_event(now, index, one) for one in measured))
+        self._emitter.note(*(_event(now, index, one) for one in measured))
 
-    async def prefixes(self, measured: Iterable[tuple[Measured, int]], index: int) -> None:
+    def prefixes(self, measured: Iterable[tuple[Measured, int]], index: int) -> None:
         """What was measured of beginnings of a rejected draft, by their lengths in characters."""
         now = self._emitter.now()
-        await self._emitter.emit(*(_event(now, index, one, prefix=length) for one, length in measured))
+        self._emitter.note(*(_event(now, index, one, prefix=length) for one, length in measured))
 
 
 def _event(at: float, index: int, one: Measured, **more: int) -> SignalMeasured:
