@@ -77,7 +77,9 @@ def _headline(step: StepRecord) -> Text:
         head = "drafted, accepted" if step.outcome == "accepted" else "written by the small model"
         return Text(f"\n[{step.index + 1}] {head}{f' ({measured})' if measured else ''}", style="green")
     if step.outcome == "rejected":
-        why = ", ".join(filter(None, [f"draft rejected: {step.reason}", measured]))
+        # "score, score 2.4" would say it twice.
+        because = measured if measured.startswith(f"{step.reason} ") else f"{step.reason}, {measured}"
+        why = f"draft rejected: {because}".removesuffix(", ")
         kept = f"; its first {step.small_tokens} tokens stay" if step.small_tokens else ""
         return Text(f"\n[{step.index + 1}] {_REPLACED[step.origin]} ({why}{kept})", style="yellow")
     why = ", ".join(filter(None, [step.plan, measured]))
