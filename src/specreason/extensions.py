@@ -17,18 +17,17 @@ Kind = Literal["policies", "schedules", "repairs"]
 _ATTRIBUTES: Mapping[Kind, str] = {"policies": "POLICY", "schedules": "SCHEDULE", "repairs": "REPAIR"}
 
 
-@cache
 def extensions(kind: Kind) -> Mapping[str, Any]:
     """All of one kind by name, our own first; without what could not be loaded (`broken`)."""
     return discovered(kind)[0]
 
 
-@cache
 def broken(kind: Kind) -> Mapping[str, str]:
     """Entry points that could not be loaded, by name: what is wrong with them."""
     return discovered(kind)[1]
 
 
+@cache
 def own(kind: Kind) -> Mapping[str, Any]:
     """Those of this package."""
     room = import_module(f"specreason.reasoning.{kind}")
@@ -37,6 +36,7 @@ def own(kind: Kind) -> Mapping[str, Any]:
     return {ours.name: ours for ours in found if ours is not None}
 
 
+@cache
 def discovered(kind: Kind) -> tuple[dict[str, Any], dict[str, str]]:
     """All that load, by name; of the other entry points what is wrong with them."""
     found, faults = dict(own(kind)), dict[str, str]()

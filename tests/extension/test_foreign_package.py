@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -137,7 +136,6 @@ def test_a_request_takes_the_policy_and_its_knob(server: str) -> None:
             "include_steps": True,
         },
     }
-    until = time.monotonic() + 60
     with httpx2.Client(base_url=server, trust_env=False, timeout=60) as client:
         answer = client.post("/v1/chat/completions", json=body).json()
         report = answer["specreason"]["choices"][0]
@@ -154,7 +152,6 @@ def test_a_request_takes_the_policy_and_its_knob(server: str) -> None:
         assert error["param"] == "specreason.policy.self_sure.least"
         schema = client.get("/openapi.json").text
         assert "Least trust of the small model in its own step." in schema
-    assert time.monotonic() < until
 
 
 def test_a_study_varies_the_knob_and_the_report_shows_it(environment: dict[str, str], tmp_path: Path) -> None:
